@@ -1,0 +1,124 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"io"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// conn is one connection with its prepared statements. It is used by one
+// goroutine at a time. Statements run to their end without a context: each is
+// short, and watching a context costs a goroutine a statement.
+type conn struct {
+	c     driver.Conn
+	stmts map[string]driver.Stmt
+	now   time.Time // of the running transaction
+	named []driver.NamedValue
+}
+
+func connect(dsn string) (*conn, error) {
+	c, err := (&sqlite.Driver{}).Open(dsn)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	return &conn{c: c, stmts: make(map[string]driver.Stmt)}, nil
+}
+
+func (c *conn) close() {
+	for _, s := range c.stmts {
+		s.Close()
+	}
+	c.c.Close()
+}
+
+// Now implements catalog.Conn.
+func (c *conn) Now() time.Time { return c.now }
+
+func (c *conn) prepare(query string) (driver.Stmt, error) {
+	if s, ok := c.stmts[query]; ok {
+		return s, nil
+	}
+	s, err := c.c.Prepare(query)
+	if err != nil {
+		return nil, wrap(err)
+	}
+	c.stmts[query] = s
+	return s, nil
+}
+
+func (c *conn) bind(args []any) []driver.NamedValue {
+	c.named = c.named[:0]
+	for i, a := range args {
+		c.named = append(c.named, driver.NamedValue{Ordinal: i + 1, Value: a})
+	}
+	return c.named
+}
+
+// Exec implements catalog.Conn.
+func (c *conn) Exec(query string, args ...any) (int64, error) {
+	s, err := c.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.(driver.StmtExecContext).ExecContext(context.Background(), c.bind(args))
+	if err != nil {
+		return 0, wrap(err)
+	}
+	n, err := r.RowsAffected()
+	return n, wrap(err)
+}
+
+// Query implements catalog.Conn.
+func (c *conn) Query(query string, args []any, row func(cols []any) error) error {
+	result, width, err := c.collect(query, args)
+	if err != nil {
+		return err
+	}
+	cols := make([]any, width)
+	for ; len(result) > 0; result = result[width:] {
+		for i, v := range result[:width] {
+			cols[i] = v
+		}
+		if err := row(cols); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// collect reads a whole result, so that the statement is free again before
+// anybody looks at it.
+func (c *conn) collect(query string, args []any) (values []driver.Value, width int, err error) {
+	s, err := c.prepare(query)
+	if err != nil {
+		return nil, 0, err
+	}
+	rows, err := s.(driver.StmtQueryContext).QueryContext(context.Background(), c.bind(args))
+	if err != nil {
+		return nil, 0, wrap(err)
+	}
+	defer rows.Close()
+	width = len(rows.Columns())
+	for {
+		at := len(values)
+		values = append(values, make([]driver.Value, width)...)
+		switch err := rows.Next(values[at:]); err {
+		case nil:
+		case io.EOF:
+			return values[:at], width, nil
+		default:
+			return nil, 0, wrap(err)
+		}
+		for _, v := range values[at:] {
+			switch v.(type) {
+			case string, int64, []byte, nil:
+			default:
+				return nil, 0, fmt.Errorf("sqlite: a column of type %T", v)
+			}
+		}
+	}
+}

@@ -1,0 +1,371 @@
+package library
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sort"
+	"sync"
+
+	"github.com/quire-docs/quire"
+	"github.com/quire-docs/quire/blob"
+	"github.com/quire-docs/quire/catalog"
+)
+
+// Content is one stream of one revision, open for reading. It shows the same
+// bytes whatever writers do meanwhile. Its methods may be called concurrently.
+type Content struct {
+	Entry    Entry
+	Revision int64
+	Sequence int64 // the file's, when the content was made
+	Size     int64 // in bytes
+
+	ctx     context.Context
+	l       *Library
+	extents []quire.Extent
+	starts  []int64 // of each extent in the stream
+
+	mu     sync.Mutex                 // guards the two
+	inline map[quire.SegmentID][]byte // bytes that live in the catalog
+	file   openFile                   // the local file that was used last
+}
+
+type openFile struct {
+	id quire.SegmentID
+	f  *os.File
+}
+
+// Open opens the main content of a file: of the current revision if number is
+// 0. The caller closes it.
+func (l *Library) Open(ctx context.Context, c quire.Caller, id quire.NodeID, number int64) (*Content, error) {
+	return l.OpenStream(ctx, c, id, number, quire.MainContent)
+}
+
+// OpenStream is Open for any of a file's streams.
+func (l *Library) OpenStream(ctx context.Context, c quire.Caller, id quire.NodeID, number int64, stream quire.StreamID) (*Content, error) {
+	var out *Content
+	err := l.view(ctx, func(tx *catalog.Tx) error {
+		e, err := l.find(tx, c, id, quire.Viewer)
+		if err != nil {
+			return err
+		}
+		out, err = l.openIn(ctx, tx, e, number, stream)
+		return err
+	})
+	return out, err
+}
+
+// OpenPath is Open for the file at a path, in one look.
+func (l *Library) OpenPath(ctx context.Context, c quire.Caller, path string, number int64) (*Content, error) {
+	names, err := SplitPath(path)
+	if err != nil {
+		return nil, err
+	}
+	var out *Content
+	err = l.view(ctx, func(tx *catalog.Tx) error {
+		id, rest, err := l.walk(tx, c.Site, names)
+		if err != nil {
+			return err
+		}
+		if len(rest) > 0 {
+			return quire.ErrNotFound
+		}
+		e, err := l.find(tx, c, id, quire.Viewer)
+		if err != nil {
+			return err
+		}
+		out, err = l.openIn(ctx, tx, e, number, quire.MainContent)
+		return err
+	})
+	return out, err
+}
+
+// firstInline is how many extents Open looks at for bytes in the catalog, so
+// that a small file is read in the transaction that found it.
+const firstInline = 4
+
+func (l *Library) openIn(ctx context.Context, tx *catalog.Tx, e Entry, number int64, stream quire.StreamID) (*Content, error) {
+	if e.IsContainer() {
+		return nil, quire.ErrNotAFile
+	}
+	out := &Content{Entry: e, Revision: e.Revision, Sequence: e.Sequence, ctx: ctx, l: l}
+	if number != 0 && number != e.Revision {
+		r, err := tx.Revision(e.ID, number)
+		if err != nil {
+			return nil, err
+		}
+		out.Revision, out.Sequence = number, r.Sequence
+		out.Entry.Modified, out.Entry.Size = r.Created, r.Size
+	}
+	m, err := tx.Manifest(e.ID, out.Revision)
+	if err != nil {
+		return nil, err
+	}
+	s := m.Stream(stream)
+	if s == nil {
+		if stream != quire.MainContent {
+			return nil, quire.ErrNotFound
+		}
+		s = m.Main()
+	}
+	out.setExtents(s)
+	for i, x := range s.Extents {
+		if i == firstInline {
+			break
+		}
+		if !x.Segment.InCatalog() {
+			continue
+		}
+		data, err := tx.SegmentData(x.Segment)
+		if err != nil {
+			return nil, damaged(x.Segment, err)
+		}
+		out.remember(x.Segment, data)
+	}
+	return out, nil
+}
+
+func (c *Content) setExtents(s *quire.Stream) {
+	c.Size, c.extents = s.Size, s.Extents
+	c.starts = make([]int64, len(s.Extents))
+	var at int64
+	for i, x := range s.Extents {
+		c.starts[i] = at
+		at += x.Length
+	}
+}
+
+func (c *Content) remember(id quire.SegmentID, data []byte) {
+	if c.inline == nil {
+		c.inline = make(map[quire.SegmentID][]byte)
+	}
+	c.inline[id] = data
+}
+
+// damaged is the error of content whose bytes are missing. It is the store's
+// fault, not the caller's: a missing segment must not look like a missing
+// file.
+func damaged(id quire.SegmentID, err error) error {
+	if errors.Is(err, quire.ErrNotFound) || errors.Is(err, blob.ErrNotFound) {
+		return fmt.Errorf("segment %s is missing: run fsck", id)
+	}
+	return storage(err)
+}
+
+// Close releases what the content has open.
+func (c *Content) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.file.f == nil {
+		return nil
+	}
+	f := c.file.f
+	c.file = openFile{}
+	return f.Close()
+}
+
+// data returns the bytes of a segment that lives in the catalog.
+func (c *Content) data(id quire.SegmentID) ([]byte, error) {
+	c.mu.Lock()
+	data, ok := c.inline[id]
+	c.mu.Unlock()
+	if ok {
+		return data, nil
+	}
+	err := c.l.view(c.ctx, func(tx *catalog.Tx) (err error) {
+		data, err = tx.SegmentData(id)
+		return err
+	})
+	if err != nil {
+		return nil, damaged(id, err)
+	}
+	return data, nil
+}
+
+// WriteRange writes length bytes from an offset on to w. Where w can take a
+// file of the operating system, it gets one.
+func (c *Content) WriteRange(w io.Writer, offset, length int64) (written int64, err error) {
+	if offset < 0 || length < 0 || offset > c.Size-length {
+		return 0, &quire.Invalid{What: "range", Reason: "it reaches beyond the end"}
+	}
+	for i := c.extentAt(offset); length > 0; i++ {
+		x := c.extents[i]
+		skip := offset - c.starts[i]
+		n := min(length, x.Length-skip)
+		m, err := c.writeSegment(w, x.Segment, x.Offset+skip, n)
+		written += m
+		if err != nil {
+			return written, err
+		}
+		offset += n
+		length -= n
+	}
+	return written, nil
+}
+
+// extentAt returns the index of the extent that an offset is in.
+func (c *Content) extentAt(offset int64) int {
+	return sort.Search(len(c.starts), func(i int) bool { return c.starts[i] > offset }) - 1
+}
+
+func (c *Content) writeSegment(w io.Writer, id quire.SegmentID, offset, length int64) (int64, error) {
+	if id.InCatalog() {
+		data, err := c.data(id)
+		if err != nil {
+			return 0, err
+		}
+		if int64(len(data)) < offset+length {
+			return 0, damaged(id, quire.ErrNotFound)
+		}
+		n, err := w.Write(data[offset : offset+length])
+		return int64(n), err
+	}
+	f, local, err := c.l.blobs.File(c.ctx, blobKey(id))
+	if err != nil {
+		return 0, damaged(id, err)
+	}
+	if local {
+		defer f.Close()
+		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+			return 0, err
+		}
+		return copyExactly(w, f, length)
+	}
+	r, err := c.l.blobs.Open(c.ctx, blobKey(id), offset, length)
+	if err != nil {
+		return 0, damaged(id, err)
+	}
+	defer r.Close()
+	return copyExactly(w, r, length)
+}
+
+func copyExactly(w io.Writer, r io.Reader, n int64) (int64, error) {
+	m, err := io.Copy(w, &io.LimitedReader{R: r, N: n})
+	if err == nil && m < n {
+		err = io.ErrUnexpectedEOF
+	}
+	return m, err
+}
+
+// ReadAt implements io.ReaderAt.
+func (c *Content) ReadAt(p []byte, offset int64) (n int, err error) {
+	if offset < 0 {
+		return 0, &quire.Invalid{What: "offset", Reason: "it is negative"}
+	}
+	for n < len(p) {
+		if offset >= c.Size {
+			return n, io.EOF
+		}
+		i := c.extentAt(offset)
+		x := c.extents[i]
+		skip := offset - c.starts[i]
+		part := p[n:min(len(p), n+int(min(x.Length-skip, int64(len(p)))))]
+		m, err := c.readSegment(part, x.Segment, x.Offset+skip)
+		n += m
+		offset += int64(m)
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (c *Content) readSegment(p []byte, id quire.SegmentID, offset int64) (int, error) {
+	if id.InCatalog() {
+		data, err := c.data(id)
+		if err != nil {
+			return 0, err
+		}
+		if int64(len(data)) < offset+int64(len(p)) {
+			return 0, damaged(id, quire.ErrNotFound)
+		}
+		return copy(p, data[offset:]), nil
+	}
+	f, err := c.localFile(id)
+	if err != nil {
+		return 0, err
+	}
+	if f != nil {
+		return f.ReadAt(p, offset)
+	}
+	r, err := c.l.blobs.Open(c.ctx, blobKey(id), offset, int64(len(p)))
+	if err != nil {
+		return 0, damaged(id, err)
+	}
+	defer r.Close()
+	return io.ReadFull(r, p)
+}
+
+// localFile returns the file that a segment is, kept open for the next read;
+// nil where segments are not local files.
+func (c *Content) localFile(id quire.SegmentID) (*os.File, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.file.id == id && c.file.f != nil {
+		return c.file.f, nil
+	}
+	f, local, err := c.l.blobs.File(c.ctx, blobKey(id))
+	if err != nil {
+		return nil, damaged(id, err)
+	}
+	if !local {
+		return nil, nil
+	}
+	if c.file.f != nil {
+		c.file.f.Close()
+	}
+	c.file = openFile{id: id, f: f}
+	return f, nil
+}
+
+// Reader returns a reader over a part of the content. It is an io.ReadSeeker
+// and an io.WriterTo.
+func (c *Content) Reader(offset, length int64) *Section {
+	return &Section{c: c, base: offset, size: max(0, min(length, c.Size-offset))}
+}
+
+// Section is a part of a Content as a stream. It is not safe for concurrent
+// use.
+type Section struct {
+	c              *Content
+	base, size, at int64
+}
+
+// Read implements io.Reader.
+func (s *Section) Read(p []byte) (int, error) {
+	if s.at >= s.size {
+		return 0, io.EOF
+	}
+	p = p[:min(int64(len(p)), s.size-s.at)]
+	n, err := s.c.ReadAt(p, s.base+s.at)
+	s.at += int64(n)
+	return n, err
+}
+
+// Seek implements io.Seeker.
+func (s *Section) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += s.at
+	case io.SeekEnd:
+		offset += s.size
+	}
+	if offset < 0 {
+		return 0, &quire.Invalid{What: "offset", Reason: "it is before the beginning"}
+	}
+	s.at = offset
+	return offset, nil
+}
+
+// WriteTo implements io.WriterTo.
+func (s *Section) WriteTo(w io.Writer) (int64, error) { return s.WriteNTo(w, s.size-s.at) }
+
+// WriteNTo writes the next n bytes, or what is left if that is less.
+func (s *Section) WriteNTo(w io.Writer, n int64) (int64, error) {
+	n = max(0, min(n, s.size-s.at))
+	m, err := s.c.WriteRange(w, s.base+s.at, n)
+	s.at += m
+	return m, err
+}

@@ -1,0 +1,249 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+)
+
+type contextKey int
+
+const infoKey contextKey = 0
+
+// info is what the server knows of a request.
+type info struct {
+	id   string
+	addr string
+}
+
+// RequestID returns the id of the request that a context belongs to, which is
+// in the log line and in the answer's X-Request-Id.
+func RequestID(ctx context.Context) string {
+	i, _ := ctx.Value(infoKey).(info)
+	return i.id
+}
+
+// ClientAddr returns the network address that the request of a context came
+// from, behind trusted proxies.
+func ClientAddr(ctx context.Context) string {
+	i, _ := ctx.Value(infoKey).(info)
+	return i.addr
+}
+
+// wrap gives every request an id, deadlines that move with its progress, and
+// one line in the log.
+func (s *Server) wrap(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		i := info{id: requestID(r), addr: s.clientAddr(r)}
+		w.Header().Set("X-Request-Id", i.id)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Referrer-Policy", "no-referrer")
+
+		control := http.NewResponseController(w)
+		body := &movingBody{rc: r.Body, control: control, stall: s.opt.Stall}
+		answer := &movingWriter{ResponseWriter: w, control: control, stall: s.opt.Stall}
+		if r.Body != nil && r.Body != http.NoBody {
+			body.move()
+			r.Body = body
+		} else {
+			body.stop()
+		}
+		defer func() {
+			if p := recover(); p != nil {
+				if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+					s.logRequest(r, i, answer, body, began, slog.LevelInfo)
+					panic(p)
+				}
+				s.log.Error("a request panicked", "request", i.id, "panic", p, "stack", string(debug.Stack()))
+				if answer.status == 0 {
+					http.Error(answer, "internal error: tell the operator the request id "+i.id, http.StatusInternalServerError)
+				}
+			}
+			s.logRequest(r, i, answer, body, began, slog.LevelInfo)
+		}()
+		h.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), infoKey, i)))
+	})
+}
+
+func (s *Server) logRequest(r *http.Request, i info, w *movingWriter, body *movingBody, began time.Time, level slog.Level) {
+	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+		level = slog.LevelDebug
+	}
+	attrs := []slog.Attr{
+		slog.String("request", i.id),
+		slog.String("method", r.Method),
+		slog.String("url", redact(r.URL)),
+		slog.Int("status", w.status),
+		slog.Int64("in", body.read()),
+		slog.Int64("out", w.written),
+		slog.Duration("took", time.Since(began).Round(10*time.Microsecond)),
+		slog.String("addr", i.addr),
+	}
+	for header, name := range map[string]string{"X-WOPI-Override": "operation", "X-WOPI-CorrelationId": "correlation", "X-WOPI-SessionId": "session"} {
+		if v := r.Header.Get(header); v != "" {
+			attrs = append(attrs, slog.String(name, printable(v, 100)))
+		}
+	}
+	if v := w.Header().Get("X-WOPI-ServerError"); v != "" {
+		attrs = append(attrs, slog.String("error", v))
+	}
+	s.log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// requestID takes the id that the client or a proxy gave, if it is a sane one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	if id == "" || len(id) > 64 || id != printable(id, 64) {
+		return strings.ToLower(rand.Text()[:16])
+	}
+	return id
+}
+
+// printable keeps the printable ASCII of a text, up to a length.
+func printable(s string, n int) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r > 0x7e {
+			return -1
+		}
+		return r
+	}, s[:min(n, len(s))])
+}
+
+// movingBody is a request's body whose read deadline moves on with every byte,
+// so that a sender who stalls is cut, and a slow one is not.
+type movingBody struct {
+	rc      io.ReadCloser
+	control *http.ResponseController
+	stall   time.Duration
+
+	mu    sync.Mutex // guards the two
+	n     int64
+	moved time.Time // when the deadline was last set
+}
+
+func (b *movingBody) move() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// Setting a deadline is a system call's worth of work; a tenth of the
+	// stall time is exact enough.
+	if now := time.Now(); now.Sub(b.moved) > b.stall/10 {
+		b.moved = now
+		_ = b.control.SetReadDeadline(now.Add(b.stall)) // a test's recorder has none
+	}
+}
+
+// stop takes the deadline away: there is nothing to wait for, and a deadline
+// that passed would look as if the client had gone.
+func (b *movingBody) stop() { _ = b.control.SetReadDeadline(time.Time{}) }
+
+func (b *movingBody) read() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.n
+}
+
+// Read implements io.Reader.
+func (b *movingBody) Read(p []byte) (int, error) {
+	n, err := b.rc.Read(p)
+	if n > 0 {
+		b.mu.Lock()
+		b.n += int64(n)
+		b.mu.Unlock()
+		b.move()
+	}
+	if err == io.EOF {
+		b.stop()
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *movingBody) Close() error { return b.rc.Close() }
+
+// movingWriter is an answer whose write deadline moves on with every piece
+// that the client has taken.
+type movingWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+	moved   time.Time
+	status  int
+	written int64
+}
+
+func (w *movingWriter) move() {
+	if now := time.Now(); now.Sub(w.moved) > w.stall/10 {
+		w.moved = now
+		_ = w.control.SetWriteDeadline(now.Add(w.stall))
+	}
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *movingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *movingWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements io.Writer.
+func (w *movingWriter) Write(p []byte) (int, error) {
+	w.begin()
+	w.move()
+	n, err := w.ResponseWriter.Write(p)
+	w.written += int64(n)
+	return n, err
+}
+
+func (w *movingWriter) begin() {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+}
+
+// pieceSize is how much is handed to the kernel between two looks at the
+// deadline: a client must take that much within the stall time.
+const pieceSize = 1 << 20
+
+// ReadFrom implements io.ReaderFrom, so that a file goes to the connection
+// without passing through this process.
+func (w *movingWriter) ReadFrom(r io.Reader) (int64, error) {
+	w.begin()
+	to, ok := w.ResponseWriter.(io.ReaderFrom)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{w}, r)
+	}
+	left, src := int64(1<<63-1), r
+	limited, isLimited := r.(*io.LimitedReader)
+	if isLimited {
+		left, src = limited.N, limited.R
+	}
+	var total int64
+	for left > 0 {
+		piece := &io.LimitedReader{R: src, N: min(left, pieceSize)}
+		want := piece.N
+		w.move()
+		n, err := to.ReadFrom(piece)
+		total += n
+		left -= n
+		w.written += n
+		if isLimited {
+			limited.N -= n
+		}
+		if err != nil || n < want {
+			return total, err
+		}
+	}
+	return total, nil
+}

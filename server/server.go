@@ -1,0 +1,171 @@
+// Package server is the one listener of the program: limits, deadlines, the
+// request log and health. Doors are http.Handlers that it is given.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Options are what an operator may set.
+type Options struct {
+	Logger *slog.Logger
+	// Proxies are the networks whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+	// TLS serves HTTPS if it is not nil.
+	TLS *tls.Config
+	// Stall is how long a request may go without a byte moving before it is
+	// cut; 0 is a minute. A slow sender or reader that keeps moving is not cut.
+	Stall time.Duration
+	// Drain is how long running requests may take to finish when the server
+	// stops; 0 is 30 seconds.
+	Drain time.Duration
+	// Ready says whether requests can be served: what they need answers.
+	Ready func(context.Context) error
+}
+
+// maxHeader bounds a request's line and headers, in bytes.
+const maxHeader = 64 << 10
+
+// Server serves HTTP on one address.
+type Server struct {
+	opt  Options
+	http *http.Server
+	log  *slog.Logger
+}
+
+// New returns a server for a handler.
+func New(h http.Handler, opt Options) *Server {
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Stall == 0 {
+		opt.Stall = time.Minute
+	}
+	if opt.Drain == 0 {
+		opt.Drain = 30 * time.Second
+	}
+	s := &Server{opt: opt, log: opt.Logger}
+	s.http = &http.Server{
+		Handler:           s.wrap(s.withHealth(h)),
+		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: min(opt.Stall, 30*time.Second),
+		IdleTimeout:       2 * time.Minute,
+		TLSConfig:         opt.TLS,
+		ErrorLog:          slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve serves requests from a listener until ctx ends, then lets running
+// requests finish, for as long as Options.Drain. It closes the listener.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	done := make(chan error, 1)
+	go func() {
+		if s.opt.TLS != nil {
+			done <- s.http.ServeTLS(l, "", "")
+			return
+		}
+		done <- s.http.Serve(l)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.Drain)
+	defer cancel()
+	err := s.http.Shutdown(drain)
+	if err != nil {
+		err = s.http.Close() // what is still running is cut; uploads stay resumable
+	}
+	if serr := <-done; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
+}
+
+// withHealth answers the questions of load balancers and supervisors.
+func (s *Server) withHealth(h http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if s.opt.Ready != nil {
+			ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+			defer cancel()
+			if err := s.opt.Ready(ctx); err != nil {
+				s.log.Warn("not ready", "error", err)
+				http.Error(w, "not ready", http.StatusServiceUnavailable)
+				return
+			}
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.Handle("/", h)
+	return mux
+}
+
+// clientAddr returns who a request comes from: the nearest address in
+// X-Forwarded-For that is not a trusted proxy's own, if a trusted proxy sent
+// it.
+func (s *Server) clientAddr(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	addr := peer.Addr().Unmap()
+	if !s.trusted(addr) {
+		return addr.String()
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = hop.Unmap()
+		if !s.trusted(addr) {
+			break
+		}
+	}
+	return addr.String()
+}
+
+func (s *Server) trusted(a netip.Addr) bool {
+	for _, p := range s.opt.Proxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// secretParams are the query parameters that must not be written to a log.
+var secretParams = []string{"access_token", "token", "code", "signcode", "signature", "password", "state", "refresh_token", "client_secret"}
+
+// redact returns a URL for the log: what gives access is left out.
+func redact(u *url.URL) string {
+	if u.RawQuery == "" {
+		return u.Path
+	}
+	q := u.Query()
+	for k := range q {
+		for _, secret := range secretParams {
+			if strings.EqualFold(k, secret) {
+				q[k] = []string{"-"}
+			}
+		}
+	}
+	return u.Path + "?" + q.Encode()
+}

@@ -466,11 +466,12 @@ type Saved struct {
 // transaction that makes the change. The zero value asks for nothing but that
 // no lock stands in the way.
 type Precondition struct {
-	Revision *int64  // the current revision must be this one
-	Sequence *int64  // the current sequence number must be this one
-	Absent   bool    // the file must not exist (If-None-Match: *)
-	Present  bool    // the file must exist (If-Match: *)
-	Key      LockKey // what is presented to a lock
+	Revision *int64    // the current revision must be this one
+	Sequence *int64    // the current sequence number must be this one
+	Modified time.Time // if not zero: the content must not be newer than this
+	Absent   bool      // the file must not exist (If-None-Match: *)
+	Present  bool      // the file must exist (If-Match: *)
+	Key      LockKey   // what is presented to a lock
 	// Unlocked decides about a file that nobody has locked; see UnlockedRule.
 	Unlocked UnlockedRule
 }

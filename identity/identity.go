@@ -20,7 +20,8 @@ import (
 // use, and keeps nothing between calls, so that a token that was revoked or a
 // user who was disabled is refused at once, on every node.
 type Authority struct {
-	cat *catalog.Store
+	cat  *catalog.Store
+	ring keyring
 }
 
 // New returns an authority over a catalog.

@@ -115,7 +115,8 @@ func mayChange(e Entry, change lock.Change, pre quire.Precondition, same lock.Sa
 }
 
 func checkPrecondition(e Entry, pre quire.Precondition) error {
-	if pre.Revision != nil && *pre.Revision != e.Revision || pre.Sequence != nil && *pre.Sequence != e.Sequence {
+	if pre.Revision != nil && *pre.Revision != e.Revision || pre.Sequence != nil && *pre.Sequence != e.Sequence ||
+		!pre.Modified.IsZero() && e.Modified.After(pre.Modified) {
 		return &quire.Conflict{Current: e.Node}
 	}
 	return nil

@@ -216,10 +216,23 @@ func (w *movingWriter) begin() {
 // deadline: a client must take that much within the stall time.
 const pieceSize = 1 << 20
 
+// rangeWriter is a source that writes itself, such as library.Section: it hands
+// over the files that it is made of, one after the other.
+type rangeWriter interface {
+	WriteNTo(w io.Writer, n int64) (int64, error)
+}
+
 // ReadFrom implements io.ReaderFrom, so that a file goes to the connection
 // without passing through this process.
 func (w *movingWriter) ReadFrom(r io.Reader) (int64, error) {
 	w.begin()
+	if l, ok := r.(*io.LimitedReader); ok {
+		if src, ok := l.R.(rangeWriter); ok {
+			n, err := src.WriteNTo(w, l.N)
+			l.N -= n
+			return n, err
+		}
+	}
 	to, ok := w.ResponseWriter.(io.ReaderFrom)
 	if !ok {
 		return io.Copy(struct{ io.Writer }{w}, r)

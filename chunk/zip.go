@@ -100,25 +100,21 @@ func readDirectory(w *window) (directory, error) {
 // findEnd finds the end of central directory record, whose comment must reach the end
 // of the stream.
 func findEnd(w *window) (endRecord, error) {
-	// Most archives have no comment, so that the record is the last 22 bytes.
-	for _, n := range []int64{endRecordSize, maxEndRecord} {
-		n = min(n, w.size)
-		if n < endRecordSize {
-			return endRecord{}, errNotZip
+	// One read gets all that may matter, and of most archives the directory as well.
+	n := min(windowSize, w.size)
+	tail, err := w.bytes(w.size-n, int(n))
+	if err != nil {
+		return endRecord{}, err
+	}
+	tail = tail[max(0, len(tail)-maxEndRecord):]
+	// From the back, for a comment may hold anything.
+	for i := len(tail) - endRecordSize; i >= 0; i-- {
+		if i = bytes.LastIndex(tail[:i+len(endRecordMark)], []byte(endRecordMark)); i < 0 {
+			break
 		}
-		tail, err := w.bytes(w.size-n, int(n))
-		if err != nil {
-			return endRecord{}, err
-		}
-		for i := len(tail) - endRecordSize; i >= 0; i-- {
-			// From the back, for a comment may hold anything.
-			if i = bytes.LastIndex(tail[:i+len(endRecordMark)], []byte(endRecordMark)); i < 0 {
-				break
-			}
-			b := tail[i:]
-			if len(b) == endRecordSize+int(binary.LittleEndian.Uint16(b[20:])) {
-				return readEnd(w, w.size-int64(len(b)), b)
-			}
+		b := tail[i:]
+		if len(b) == endRecordSize+int(binary.LittleEndian.Uint16(b[20:])) {
+			return readEnd(w, w.size-int64(len(b)), b)
 		}
 	}
 	return endRecord{}, errNotZip

@@ -50,8 +50,9 @@ type Library struct {
 	opt   Options
 	log   *slog.Logger
 
-	tops   sync.Map // quire.SiteID → tops; immutable facts
-	active active
+	tops    sync.Map // quire.SiteID → tops; immutable facts
+	active  active
+	signing signing
 }
 
 // tops are the containers at the top of a site's trees. They never change.
@@ -85,7 +86,9 @@ type Entry struct {
 	Access quire.Access // the caller's
 }
 
-func (l *Library) view(ctx context.Context, f func(*catalog.Tx) error) error { return l.cat.View(ctx, f) }
+func (l *Library) view(ctx context.Context, f func(*catalog.Tx) error) error {
+	return l.cat.View(ctx, f)
+}
 
 func (l *Library) update(ctx context.Context, f func(*catalog.Tx) error) error {
 	return l.cat.Update(ctx, f)

@@ -167,3 +167,10 @@ func (l *Library) SharedWith(ctx context.Context, c quire.Caller) (list []Entry,
 	})
 	return list, err
 }
+
+// The orders of a listing, for doors, which do not see the catalog.
+const (
+	ByName     = catalog.ByName
+	BySize     = catalog.BySize
+	ByModified = catalog.ByModified
+)

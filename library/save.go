@@ -24,6 +24,10 @@ type Save struct {
 	Authors  []quire.UserID // who wrote it; empty is the caller
 	Kind     quire.SaveKind
 	Session  string // the editing session, so that its autosaves can collapse
+	// Rescue keeps content for an existing file that a lock or a newer revision
+	// refuses: in a conflict copy beside it. The refusal is returned all the
+	// same.
+	Rescue bool
 }
 
 // Save stores a body as the content of the target: a new file, or a new
@@ -38,19 +42,27 @@ func (l *Library) Save(ctx context.Context, c quire.Caller, t quire.Target, body
 		return Entry{}, quire.Saved{}, &quire.TooLarge{Limit: o.Max}
 	}
 	// A refusal that can be known now saves the client from sending the body.
-	room, err := l.check(ctx, c, t, o)
-	if err != nil {
-		return Entry{}, quire.Saved{}, err
+	room, refused := l.check(ctx, c, t, o)
+	if refused != nil && !(o.Rescue && refusal(refused)) {
+		return Entry{}, quire.Saved{}, refused
 	}
 	in, err := l.stage(ctx, body, room, o)
 	if err != nil {
 		return Entry{}, quire.Saved{}, err
 	}
-	err = l.update(ctx, func(tx *catalog.Tx) error {
-		e, done, err = l.land(tx, c, t, in, o)
-		return err
-	})
-	if err != nil || !in.used {
+	if err = refused; err == nil {
+		err = l.update(ctx, func(tx *catalog.Tx) error {
+			e, done, err = l.land(tx, c, t, in, o)
+			return err
+		})
+	}
+	kept := err == nil && in.used
+	if o.Rescue && refusal(err) {
+		rerr := l.rescue(ctx, c, t.Node, in, o)
+		kept = rerr == nil && in.used
+		err = errors.Join(err, rerr)
+	}
+	if !kept {
 		l.drop(ctx, in, err)
 	}
 	return e, done, err

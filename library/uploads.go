@@ -16,9 +16,6 @@ import (
 // retryAfter is when a caller should try again what was refused for load.
 const retryAfter = 5 * time.Second
 
-// maxUploadExtents bounds the pieces of one upload.
-const maxUploadExtents = 200_000
-
 // NewUpload says what an upload session is for.
 type NewUpload struct {
 	Target   quire.Target

@@ -109,7 +109,7 @@ func (d *Driver) run(c *conn, r *request) error {
 	if _, err := c.Exec("SAVEPOINT one"); err != nil {
 		return err
 	}
-	r.err, r.panicked = protect(c, r.f)
+	r.panicked, r.err = protect(c, r.f)
 	if r.err != nil || r.panicked != nil {
 		if r.err == nil {
 			r.err = errors.New("panic")
@@ -124,13 +124,13 @@ func (d *Driver) run(c *conn, r *request) error {
 
 // protect keeps a panic of one update from taking the writer down with it; it
 // goes on in the goroutine that asked.
-func protect(c *conn, f func(catalog.Conn) error) (err error, panicked any) {
+func protect(c *conn, f func(catalog.Conn) error) (panicked any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
 		}
 	}()
-	return f(c), nil
+	return nil, f(c)
 }
 
 func finish(batch []*request, err error) {

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/quire-docs/quire/catalog"
+	"github.com/quire-docs/quire/door/fileapi"
+	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/server"
+)
+
+type serveCmd struct {
+	storage
+
+	Listen         string        `help:"The address to listen on. Port 0 picks a free one; the ready line tells which." env:"QUIRE_LISTEN" default:"127.0.0.1:8080"`
+	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
+	AdminPassword  string        `help:"The password of the first administrator, 'admin', on the first start. Empty makes a random one, which is printed once." name:"admin-password" env:"QUIRE_ADMIN_PASSWORD"`
+	TrustedProxies []string      `help:"Networks whose X-Forwarded-For is believed, for example 10.0.0.0/8." name:"trusted-proxies" env:"QUIRE_TRUSTED_PROXIES" sep:","`
+	TLSCert        string        `help:"A certificate file (PEM) to serve HTTPS with." name:"tls-cert" env:"QUIRE_TLS_CERT" type:"path"`
+	TLSKey         string        `help:"The certificate's key file (PEM)." name:"tls-key" env:"QUIRE_TLS_KEY" type:"path"`
+	LogLevel       string        `help:"What is logged: debug, info, warn or error." name:"log-level" env:"QUIRE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
+	LogFormat      string        `help:"How it is logged: text or json." name:"log-format" env:"QUIRE_LOG_FORMAT" enum:"text,json" default:"text"`
+	Stall          time.Duration `help:"How long a request may go without a byte moving before it is cut." env:"QUIRE_STALL" default:"1m"`
+	Drain          time.Duration `help:"How long running requests may take to finish when the server stops." env:"QUIRE_DRAIN" default:"30s"`
+	TrashLife      time.Duration `help:"How long deleted files can be restored." name:"trash-life" env:"QUIRE_TRASH_LIFE" default:"720h"`
+	Grace          time.Duration `help:"How long bytes that nothing names any more are kept." env:"QUIRE_GRACE" default:"24h"`
+	KeepAll        time.Duration `help:"How long every revision of a file is kept." name:"keep-all" env:"QUIRE_KEEP_ALL" default:"24h"`
+	KeepHourly     time.Duration `help:"Until what age one revision an hour is kept." name:"keep-hourly" env:"QUIRE_KEEP_HOURLY" default:"192h"`
+	KeepDaily      time.Duration `help:"Until what age one revision a day is kept; 0 is for ever." name:"keep-daily" env:"QUIRE_KEEP_DAILY" default:"0"`
+}
+
+// Run serves until it is told to stop.
+func (s *serveCmd) Run(a *app) error {
+	log := s.logger(a)
+	proxies, err := parseProxies(s.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	certs, err := s.certificates()
+	if err != nil {
+		return err
+	}
+	if err := s.checkPublicURL(); err != nil {
+		return err
+	}
+	if s.Stall <= 0 || s.Drain <= 0 {
+		return &settingError{"stall, drain", "use times above 0"}
+	}
+	store, err := s.open(a.ctx, true, log, library.Options{
+		TrashLife: s.TrashLife, Grace: s.Grace,
+		Retention: library.Retention{All: s.KeepAll, Hourly: s.KeepHourly, Daily: s.KeepDaily},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := store.close(); err != nil {
+			log.Error("the store did not close cleanly", "error", err)
+		}
+	}()
+	login, password, err := store.begin(a.ctx, s.AdminPassword)
+	if err != nil {
+		return err
+	}
+
+	l, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return &settingError{"listen", err.Error()}
+	}
+	public := s.publicURL(l.Addr())
+	srv := server.New(s.doors(store, public, log), server.Options{
+		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain,
+		Ready: func(ctx context.Context) error {
+			return store.cat.View(ctx, func(tx *catalog.Tx) error {
+				_, err := tx.Sites()
+				return err
+			})
+		},
+	})
+
+	ctx, stop := context.WithCancel(a.ctx)
+	var background sync.WaitGroup
+	background.Go(func() { store.library.Run(ctx) })
+	defer background.Wait()
+	defer stop()
+
+	if err := s.ready(a, l.Addr(), public, login, password); err != nil {
+		return err
+	}
+	return srv.Serve(a.ctx, l)
+}
+
+// doors puts every protocol at its place.
+func (s *serveCmd) doors(o *opened, public *url.URL, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	files := fileapi.New(o.library, o.ids, fileapi.Options{PublicURL: public, Logger: log})
+	mux.Handle("/api/v1/", files)
+	mux.Handle("/1/", files)
+	return mux
+}
+
+// ready tells, in one line, that requests are served, and on the first start
+// how to sign in.
+func (s *serveCmd) ready(a *app, addr net.Addr, public *url.URL, login, password string) error {
+	if a.json {
+		return json.NewEncoder(a.out).Encode(struct {
+			Ready    bool   `json:"ready"`
+			Listen   string `json:"listen"`
+			URL      string `json:"url"`
+			Login    string `json:"login,omitempty"`
+			Password string `json:"password,omitempty"`
+		}{true, addr.String(), public.String(), login, password})
+	}
+	if password != "" {
+		fmt.Fprintf(a.out, "quire: first start: sign in as %q with the password %q (it is shown only now)\n", login, password)
+	}
+	_, err := fmt.Fprintf(a.out, "quire: ready on %s listening on %s\n", public, addr)
+	return err
+}
+
+func (s *serveCmd) logger(a *app) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.LogLevel)) // the flag's enum allows nothing else
+	opt := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(a.errOut, opt))
+	}
+	return slog.New(slog.NewTextHandler(a.errOut, opt))
+}
+
+func parseProxies(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range list {
+		text = strings.TrimSpace(text)
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			a, aerr := netip.ParseAddr(text)
+			if aerr != nil {
+				return nil, &settingError{"trusted-proxies", fmt.Sprintf("%q is no network: write it like 10.0.0.0/8", text)}
+			}
+			p = netip.PrefixFrom(a, a.BitLen())
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (s *serveCmd) certificates() (*tls.Config, error) {
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		return nil, &settingError{"tls-cert, tls-key", "give both or none"}
+	}
+	if s.TLSCert == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
+	if err != nil {
+		return nil, &settingError{"tls-cert, tls-key", err.Error()}
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+}
+
+func (s *serveCmd) checkPublicURL() error {
+	if s.PublicURL == "" {
+		return nil
+	}
+	u, err := url.Parse(s.PublicURL)
+	if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+		err = errors.New("it must be http:// or https:// and a host, without a query")
+	}
+	if err == nil && strings.Trim(u.Path, "/") != "" {
+		err = errors.New("serve under a path is not supported: give the server a host name of its own")
+	}
+	if err != nil {
+		return &settingError{"public-url", err.Error()}
+	}
+	return nil
+}
+
+// publicURL is the base of every URL that is handed out.
+func (s *serveCmd) publicURL(addr net.Addr) *url.URL {
+	if s.PublicURL != "" {
+		u, _ := url.Parse(s.PublicURL) // checked by checkPublicURL
+		u.Path = ""
+		return u
+	}
+	host, port, _ := net.SplitHostPort(addr.String())
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	scheme := "http"
+	if s.TLSCert != "" {
+		scheme = "https"
+	}
+	return &url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port)}
+}

@@ -1,0 +1,161 @@
+package fileapi
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quire-docs/quire"
+	"github.com/quire-docs/quire/library"
+)
+
+// metadata is GET metadata.
+func metadata(c *call) error {
+	e, err := c.subject()
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, describe(e))
+}
+
+// listing is a folder with a page of its children.
+type listing struct {
+	description
+	Contents []description `json:"contents"`
+	Cursor   string        `json:"cursor,omitempty"`
+	HasMore  bool          `json:"has_more"`
+}
+
+// list is GET list: a folder and a page of its children.
+func list(c *call) error {
+	e, err := c.subject()
+	if err != nil {
+		return err
+	}
+	limit, err := c.number(1000, "limit")
+	if err != nil {
+		return err
+	}
+	if limit < 1 || limit > library.MaxPage {
+		return badParam("limit", "use a number from 1 to "+strconv.Itoa(library.MaxPage))
+	}
+	sort, err := c.sorting()
+	if err != nil {
+		return err
+	}
+	sort.Limit, sort.After = int(limit), c.q.Get("cursor")
+	page, next, err := c.lib.List(c.ctx, c.caller, e.ID, sort)
+	if err != nil {
+		return err
+	}
+	out := listing{description: describe(e), Contents: make([]description, len(page)), Cursor: next, HasMore: next != ""}
+	for i, x := range page {
+		out.Contents[i] = describe(x)
+	}
+	return c.answer(http.StatusOK, out)
+}
+
+func (c *call) sorting() (library.Listing, error) {
+	var l library.Listing
+	switch s := c.q.Get("sort"); s {
+	case "", "name":
+	case "size":
+		l.Sort = library.BySize
+	case "modified":
+		l.Sort = library.ByModified
+	default:
+		return l, badParam("sort", "use name, size or modified")
+	}
+	var err error
+	l.Descending, err = c.flag("descending", false)
+	return l, err
+}
+
+// since reads a time in seconds since 1970, which may have a fraction.
+func (c *call) since() (time.Time, error) {
+	text := c.q.Get("modified")
+	if text == "" {
+		return time.Time{}, nil
+	}
+	s, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(s) || s < 0 || s > 1e11 {
+		return time.Time{}, badParam("modified", "use seconds since 1970")
+	}
+	return time.UnixMilli(int64(s * 1000)), nil
+}
+
+// delta is GET delta: what happened below a folder since a time, or after the
+// cursor of the last answer.
+func delta(c *call) error {
+	if c.q.Get("uid") == "" && c.q.Get("path") == "" {
+		c.q.Set("path", "/")
+	}
+	e, err := c.subject()
+	if err != nil {
+		return err
+	}
+	since, err := c.since()
+	if err != nil {
+		return err
+	}
+	after, err := c.number(0, "cursor")
+	if err != nil {
+		return err
+	}
+	limit, err := c.number(1000, "limit")
+	if err != nil {
+		return err
+	}
+	if limit < 1 || limit > library.MaxPage {
+		return badParam("limit", "use a number from 1 to "+strconv.Itoa(library.MaxPage))
+	}
+	changes, cursor, more, err := c.lib.Changes(c.ctx, c.caller, e.ID, after, since, int(limit))
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		UID      quire.NodeID    `json:"uid"`
+		Path     string          `json:"path"`
+		Action   quire.EventKind `json:"action"`
+		Modified float64         `json:"modified"`
+	}
+	out := struct {
+		HasMore bool    `json:"has_more"`
+		Cursor  string  `json:"cursor"`
+		Entries []entry `json:"entries"`
+	}{more, strconv.FormatInt(cursor, 10), []entry{}}
+	for _, ch := range changes {
+		out.Entries = append(out.Entries, entry{ch.Node, ch.Path, ch.Kind, float64(ch.Time.UnixMilli()) / 1000})
+	}
+	return c.answer(http.StatusOK, out)
+}
+
+// search is GET search: by a part of the name.
+func search(c *call) error {
+	if c.q.Get("uid") == "" && c.q.Get("path") == "" {
+		c.q.Set("path", "/")
+	}
+	e, err := c.subject()
+	if err != nil {
+		return err
+	}
+	limit, err := c.number(100, "limit")
+	if err != nil {
+		return err
+	}
+	found, next, err := c.lib.Search(c.ctx, c.caller, e.ID, strings.TrimSpace(c.q.Get("query")), c.q.Get("cursor"), int(limit))
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Entries []description `json:"entries"`
+		Cursor  string        `json:"cursor,omitempty"`
+		HasMore bool          `json:"has_more"`
+	}{make([]description, len(found)), next, next != ""}
+	for i, x := range found {
+		out.Entries[i] = describe(x)
+	}
+	return c.answer(http.StatusOK, out)
+}

@@ -140,6 +140,26 @@ func TestPutLosesNothing(t *testing.T) {
 	}
 }
 
+// TestPutMiscounted: a driver that says another size than there was has done
+// something wrong.
+func TestPutMiscounted(t *testing.T) {
+	d, _ := newDir(t)
+	s := blob.New(miscounting{d}, blob.Options{})
+	if seg, err := s.Put(t.Context(), strings.NewReader("content")); err == nil {
+		t.Errorf("Put: %+v", seg)
+	}
+	if n := stored(t, s); n != 0 {
+		t.Errorf("%d objects were left", n)
+	}
+}
+
+type miscounting struct{ blob.Driver }
+
+func (d miscounting) Put(ctx context.Context, key blob.Key, r io.Reader) (int64, error) {
+	n, err := d.Driver.Put(ctx, key, r)
+	return n - 1, err
+}
+
 func TestPutFailingSource(t *testing.T) {
 	s := newStore(t)
 	broken := errors.New("broken")

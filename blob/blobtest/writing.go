@@ -149,6 +149,15 @@ func (s *suite) cancelledPut() {
 		s.lacks(key)
 		s.has(s.b, s.put(s.a, []byte("after")), []byte("after"))
 	}
+	// At the last moment: with the end of the source.
+	for _, n := range []int{0, 1000, 2 << 20} {
+		ctx, cancel := context.WithCancel(s.ctx)
+		key := blob.NewKey()
+		if err := s.tryPut(ctx, s.a, key, &cancelAtEnd{bytes.NewReader(Bytes(1, n)), cancel}); !errors.Is(err, context.Canceled) {
+			s.Errorf("a Put of %d bytes that is cancelled at the end: %v", n, err)
+		}
+		s.lacks(key)
+	}
 	// A source without an end: Put has to look at the context by itself.
 	ctx, cancel := context.WithTimeout(s.ctx, 20*time.Millisecond)
 	defer cancel()
@@ -157,6 +166,20 @@ func (s *suite) cancelledPut() {
 		s.Errorf("Put of an endless source: %v", err)
 	}
 	s.lacks(key)
+}
+
+// cancelAtEnd cancels a context when its bytes have been read.
+type cancelAtEnd struct {
+	r      io.Reader
+	cancel context.CancelFunc
+}
+
+func (c *cancelAtEnd) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if err != nil {
+		c.cancel()
+	}
+	return n, err
 }
 
 // endless is a source of zeros.

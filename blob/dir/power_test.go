@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -143,6 +144,41 @@ func TestPowerFailureIsNoticed(t *testing.T) {
 		found, err := check(openPower(t, p.crash(nil)), key, content)
 		if found && err == nil {
 			t.Errorf("nothing was lost without %s", lie)
+		}
+	}
+}
+
+// TestPowerFailureWithNeighbour: what is put lasts, although the folders on the
+// way were made by another process that did not get as far as flushing them.
+func TestPowerFailureWithNeighbour(t *testing.T) {
+	for _, phase := range []string{"open", "put"} {
+		p := newPowerFS(epoch)
+		for _, name := range []string{"/srv", "/srv/quire", testRoot} {
+			if err := p.mkdir(name); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.syncDir(filepath.Dir(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var d *Driver
+		if phase == "put" { // ours is open when the other makes the folder
+			d = openPower(t, p)
+		}
+		key := blob.NewKey()
+		p.lies = "syncDir"
+		if _, err := openPower(t, p).Put(t.Context(), key[:20]+blob.NewKey()[20:], strings.NewReader("theirs")); err != nil {
+			t.Fatal(err)
+		}
+		p.lies = ""
+		if d == nil {
+			d = openPower(t, p)
+		}
+		if _, err := d.Put(t.Context(), key, strings.NewReader("ours")); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := check(openPower(t, p.crash(nil)), key, []byte("ours")); !found || err != nil {
+			t.Errorf("%s: after a crash: found %v, %v", phase, found, err)
 		}
 	}
 }

@@ -122,9 +122,6 @@ func (d *Driver) write(ctx context.Context, name string, r io.Reader) (size int6
 	if e := f.Close(); err == nil {
 		err = e // some file systems report a failed write only here
 	}
-	if err != nil {
-		source = nil
-	}
 	return s.size, source, err
 }
 

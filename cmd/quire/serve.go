@@ -17,12 +17,16 @@ import (
 
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/door/fileapi"
+	"github.com/quire-docs/quire/door/web"
+	"github.com/quire-docs/quire/door/wopi"
+	"github.com/quire-docs/quire/door/wopi/discovery"
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/server"
 )
 
 type serveCmd struct {
 	storage
+	wopiSettings
 
 	Listen         string        `help:"The address to listen on. Port 0 picks a free one; the ready line tells which." env:"QUIRE_LISTEN" default:"127.0.0.1:8080"`
 	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
@@ -58,6 +62,10 @@ func (s *serveCmd) Run(a *app) error {
 	if s.Stall <= 0 || s.Drain <= 0 {
 		return &settingError{"stall, drain", "use times above 0"}
 	}
+	editors, err := s.set(s.Data, log)
+	if err != nil {
+		return err
+	}
 	store, err := s.open(a.ctx, true, log, library.Options{
 		TrashLife: s.TrashLife, Grace: s.Grace,
 		Retention: library.Retention{All: s.KeepAll, Hourly: s.KeepHourly, Daily: s.KeepDaily},
@@ -80,7 +88,7 @@ func (s *serveCmd) Run(a *app) error {
 		return &settingError{"listen", err.Error()}
 	}
 	public := s.publicURL(l.Addr())
-	srv := server.New(s.doors(store, public, log), server.Options{
+	srv := server.New(s.doors(store, public, editors, log), server.Options{
 		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain,
 		Ready: func(ctx context.Context) error {
 			return store.cat.View(ctx, func(tx *catalog.Tx) error {
@@ -93,6 +101,7 @@ func (s *serveCmd) Run(a *app) error {
 	ctx, stop := context.WithCancel(a.ctx)
 	var background sync.WaitGroup
 	background.Go(func() { store.library.Run(ctx) })
+	background.Go(func() { editors.Run(ctx) })
 	defer background.Wait()
 	defer stop()
 
@@ -103,11 +112,18 @@ func (s *serveCmd) Run(a *app) error {
 }
 
 // doors puts every protocol at its place.
-func (s *serveCmd) doors(o *opened, public *url.URL, log *slog.Logger) http.Handler {
+func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	files := fileapi.New(o.library, o.ids, fileapi.Options{PublicURL: public, Logger: log})
 	mux.Handle("/api/v1/", files)
 	mux.Handle("/1/", files)
+	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors}))
+	mux.Handle("/wopi/", office)
+	pages := office.Pages()
+	for _, at := range []string{"/edit/", "/view/", "/s/", "/host/", "/new"} {
+		mux.Handle(at, pages)
+	}
+	mux.Handle("/", web.New(o.library, o.ids, web.Options{PublicURL: public, Logger: log}))
 	return mux
 }
 

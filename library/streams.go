@@ -34,6 +34,15 @@ func (s *Snapshot) Close() {
 	}
 }
 
+// Size returns how many bytes the streams have together.
+func (s *Snapshot) Size() int64 {
+	var n int64
+	for _, v := range s.Streams {
+		n += v.Content.Size
+	}
+	return n
+}
+
 // Snapshot returns streams of a file's current revision with their signatures;
 // nil is all of them. A signature that is not known yet is worked out, once
 // for all who ask, and kept with the revision.

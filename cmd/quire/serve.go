@@ -66,6 +66,11 @@ func (s *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	l, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return &settingError{"listen", err.Error()}
+	}
+	defer l.Close() // the server closes it too; this is for what fails before
 	store, err := s.open(a.ctx, true, log, library.Options{
 		TrashLife: s.TrashLife, Grace: s.Grace,
 		Retention: library.Retention{All: s.KeepAll, Hourly: s.KeepHourly, Daily: s.KeepDaily},
@@ -83,10 +88,6 @@ func (s *serveCmd) Run(a *app) error {
 		return err
 	}
 
-	l, err := net.Listen("tcp", s.Listen)
-	if err != nil {
-		return &settingError{"listen", err.Error()}
-	}
 	public := s.publicURL(l.Addr())
 	srv := server.New(s.doors(store, public, editors, log), server.Options{
 		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain,

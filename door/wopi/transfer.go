@@ -172,6 +172,7 @@ func getChunks(c *call) error {
 	}
 	out := chunk.GetChunksResponse{}
 	var send []part
+	var asked int64
 	size := chunk.EndSize
 	for _, f := range in.ContentFilters {
 		named := chunk.StreamChunks{StreamID: f.StreamID}
@@ -194,6 +195,9 @@ func getChunks(c *call) error {
 					return err
 				}
 				p.at, p.length = p.at+r.Offset, n
+				if asked += n; asked > 2*snap.Size()+1<<20 {
+					return badRequest("the ranges add up to more than the file: ask for each part once")
+				}
 				send = append(send, part{p, r.Offset, end})
 				size += chunk.RangeSize(n)
 				if !slices.Contains(named.ChunkIDs, r.ChunkID) {

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the tests run the real program: this test's own binary, under
+// its name.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"quire": main})
+}
+
+// TestScripts runs the scripts in testdata/script, each with a server of its
+// own. See testdata/script/README for what they can use.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("QUIRE_DATA", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"start":  startServer,
+			"kill":   killServer,
+			"random": randomFile,
+			"gettoken": func(ts *testscript.TestScript, neg bool, args []string) {
+				out, err := command(ts, "token", "create", "--user", args[0], "--scope", args[1])
+				if err != nil {
+					ts.Fatalf("token: %v %s", err, out)
+				}
+				ts.Setenv("QUIRE_TOKEN", strings.TrimSpace(out))
+			},
+		},
+	})
+}
+
+// startServer is the script command 'start': it runs a server until the script
+// ends, and sets QUIRE_SERVER.
+func startServer(ts *testscript.TestScript, _ bool, args []string) {
+	s, err := launch(ts.Getenv("QUIRE_DATA"), args...)
+	if err != nil {
+		ts.Fatalf("start: %v", err)
+	}
+	ts.Setenv("QUIRE_SERVER", s.url)
+	ts.Setenv("QUIRE_PUBLIC_URL", s.url)
+	running[ts.Getenv("QUIRE_DATA")] = s
+	ts.Defer(func() { s.kill() })
+}
+
+// running has each script's server by its data folder. Scripts run one at a
+// time here, since none calls Parallel on its own.
+var running = map[string]*process{}
+
+// killServer is the script command 'kill': the server ends at once, as by
+// SIGKILL.
+func killServer(ts *testscript.TestScript, _ bool, _ []string) {
+	running[ts.Getenv("QUIRE_DATA")].kill()
+}
+
+// randomFile is the script command 'random FILE BYTES'.
+func randomFile(ts *testscript.TestScript, _ bool, args []string) {
+	var n int64
+	if _, err := fmt.Sscan(args[1], &n); err != nil {
+		ts.Fatalf("random: %v", err)
+	}
+	f, err := os.Create(ts.MkAbs(args[0]))
+	if err != nil {
+		ts.Fatalf("random: %v", err)
+	}
+	defer f.Close()
+	if _, err := io.CopyN(f, newNoise(n), n); err != nil {
+		ts.Fatalf("random: %v", err)
+	}
+}
+
+func command(ts *testscript.TestScript, args ...string) (string, error) {
+	bin, err := exec.LookPath("quire")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command(bin, args...)
+	cmd.Env = append(os.Environ(), "QUIRE_DATA="+ts.Getenv("QUIRE_DATA"))
+	out, err := cmd.Output()
+	return string(out), err
+}
+
+// process is a real server.
+type process struct {
+	url  string
+	data string
+	cmd  *exec.Cmd
+	log  *strings.Builder
+	done chan struct{}
+}
+
+// launch starts a server on a free port and waits for its ready line.
+func launch(data string, args ...string) (*process, error) {
+	bin, err := exec.LookPath("quire")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(context.Background(), bin, append([]string{"--json", "serve", "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Env = append(os.Environ(), "QUIRE_DATA="+data, "QUIRE_ADMIN_PASSWORD=correct horse", "QUIRE_LOG_LEVEL=warn")
+	log := new(strings.Builder)
+	cmd.Stderr = log
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	s := &process{data: data, cmd: cmd, log: log, done: make(chan struct{})}
+	line := make(chan string, 1)
+	go func() {
+		defer close(s.done)
+		in := bufio.NewReader(out)
+		text, _ := in.ReadString('\n')
+		line <- text
+		_, _ = io.Copy(io.Discard, in)
+		_ = cmd.Wait()
+	}()
+	select {
+	case text := <-line:
+		var ready struct {
+			Ready bool   `json:"ready"`
+			URL   string `json:"url"`
+		}
+		if err := json.Unmarshal([]byte(text), &ready); err != nil || !ready.Ready {
+			<-s.done
+			return nil, fmt.Errorf("no ready line: %q %s", text, log)
+		}
+		s.url = ready.URL
+		return s, nil
+	case <-time.After(30 * time.Second):
+		_ = cmd.Process.Kill()
+		return nil, fmt.Errorf("the server did not start: %s", log)
+	}
+}
+
+func (s *process) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
+
+// newNoise returns bytes that no two sizes share and that do not compress.
+func newNoise(seed int64) io.Reader { return &noise{x: uint64(seed)*2862933555777941757 + 3037000493} }
+
+type noise struct{ x uint64 }
+
+func (r *noise) Read(p []byte) (int, error) {
+	for i := range p {
+		r.x ^= r.x << 13
+		r.x ^= r.x >> 7
+		r.x ^= r.x << 17
+		p[i] = byte(r.x >> 32)
+	}
+	return len(p), nil
+}

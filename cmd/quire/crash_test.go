@@ -142,6 +142,7 @@ type worker struct {
 	files   map[string]state
 	session string // an upload that is under way
 	sent    []byte // what it was acknowledged to have
+	maybe   []byte // a piece that was sent when the server died: it may be there
 	http    *http.Client
 	base    string
 	token   string
@@ -399,10 +400,17 @@ func (w *worker) change(ctx context.Context, name string, may state, then, metho
 // still be there after a crash; those that were not may be.
 func (w *worker) chunk(ctx context.Context, name string, was state) error {
 	if w.session != "" && len(w.sent) > 0 && w.rnd.IntN(3) == 0 {
+		// Ask how far it is: the piece that was sent last may have arrived.
+		if err := w.align(ctx); err != nil {
+			return err
+		}
 		all := string(w.sent)
 		err := w.change(ctx, name, append(was, all), all, http.MethodPost, "/api/v1/file/commit_chunked_upload",
 			url.Values{"path": {"/" + w.name + "/" + name}, "overwrite": {"true"}, "upload_id": {w.session}}, nil)
 		w.session, w.sent = "", nil // after a crash it may have happened: begin a new one
+		return err
+	}
+	if err := w.align(ctx); err != nil {
 		return err
 	}
 	piece := w.content(1000 + w.rnd.IntN(200_000))
@@ -410,22 +418,15 @@ func (w *worker) chunk(ctx context.Context, name string, was state) error {
 	if w.session != "" {
 		q.Set("upload_id", w.session)
 	}
+	w.maybe = piece
 	status, b, err := w.call(ctx, http.MethodPut, "/api/v1/file/chunked_upload", q, piece)
 	if err != nil {
 		return err
 	}
-	var a struct {
-		UploadID string `json:"upload_id"`
-		Offset   int    `json:"offset"`
-	}
-	if jerr := json.Unmarshal(b, &a); jerr != nil {
-		return wrong{jerr}
-	}
-	if status == http.StatusBadRequest && w.session != "" && a.Offset > len(w.sent) {
-		// What was sent just before the crash arrived, though nobody was told:
-		// what it is cannot be known here, so this upload ends.
-		w.session, w.sent = "", nil
-		return nil
+	w.maybe = nil
+	var a chunkAnswer
+	if err := json.Unmarshal(b, &a); err != nil {
+		return wrong{err}
 	}
 	if status != http.StatusOK {
 		return wrong{fmt.Errorf("chunk at %d: %d %s", len(w.sent), status, b)}
@@ -435,5 +436,35 @@ func (w *worker) chunk(ctx context.Context, name string, was state) error {
 	if a.Offset != len(w.sent) {
 		return wrong{fmt.Errorf("the upload is at %d, not %d", a.Offset, len(w.sent))}
 	}
+	return nil
+}
+
+type chunkAnswer struct {
+	UploadID string `json:"upload_id"`
+	Offset   int    `json:"offset"`
+}
+
+// align finds out whether the piece that was on its way when the server died
+// has arrived. All of it may have, or nothing.
+func (w *worker) align(ctx context.Context) error {
+	if w.maybe == nil || w.session == "" {
+		return nil
+	}
+	status, b, err := w.call(ctx, http.MethodPut, "/api/v1/file/chunked_upload", url.Values{"upload_id": {w.session}, "offset": {"0"}}, nil)
+	if err != nil {
+		return err
+	}
+	var a chunkAnswer
+	if err := json.Unmarshal(b, &a); err != nil {
+		return wrong{err}
+	}
+	switch a.Offset {
+	case len(w.sent):
+	case len(w.sent) + len(w.maybe):
+		w.sent = append(w.sent, w.maybe...)
+	default:
+		return wrong{fmt.Errorf("after a crash the upload is at %d (%d), which is neither %d nor %d", a.Offset, status, len(w.sent), len(w.sent)+len(w.maybe))}
+	}
+	w.maybe = nil
 	return nil
 }

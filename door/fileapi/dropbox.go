@@ -525,24 +525,54 @@ func dropboxDelta(c *call, _ string) error {
 	}
 	said := make(map[string]bool)
 	for _, ch := range slices.Backward(changes) {
-		where := strings.ToLower(ch.Path)
-		if said[where] {
-			continue
-		}
-		said[where] = true
-		var now any
 		// What stood at the path when it happened may be elsewhere by now.
-		if e, err := c.lib.Lookup(c.ctx, c.caller, ch.Path); err == nil {
-			now = box(e)
-		} else if !errors.Is(err, quire.ErrNotFound) {
+		e, err := c.lib.Lookup(c.ctx, c.caller, ch.Path)
+		switch {
+		case errors.Is(err, quire.ErrNotFound):
+			if where := strings.ToLower(ch.Path); !said[where] {
+				said[where] = true
+				out.Entries = append(out.Entries, [2]any{where, nil})
+			}
+		case err != nil:
 			return err
+		default:
+			// A folder that came brings what is in it along.
+			deep := e.IsContainer() && (ch.Kind == quire.EventMoveIn || ch.Kind == quire.EventRename || ch.Kind == quire.EventNew)
+			if err := c.tell(e, deep, said, &out.Entries); err != nil {
+				return err
+			}
 		}
-		out.Entries = append(out.Entries, [2]any{where, now})
 	}
 	slices.Reverse(out.Entries)
 	out.Cursor = base64.RawURLEncoding.EncodeToString(strconv.AppendInt(nil, cursor, 10))
 	out.HasMore = more
 	return c.answer(http.StatusOK, out)
+}
+
+// tell adds what is at a path, after what is below it if that is wanted: the
+// list is turned round in the end, so that containers come first.
+func (c *call) tell(e library.Entry, deep bool, said map[string]bool, list *[][2]any) error {
+	if deep {
+		for after := ""; ; {
+			page, next, err := c.lib.List(c.ctx, c.caller, e.ID, library.Listing{After: after, Limit: deltaPage})
+			if err != nil {
+				return err
+			}
+			for _, x := range page {
+				if err := c.tell(x, x.IsContainer(), said, list); err != nil {
+					return err
+				}
+			}
+			if after = next; after == "" {
+				break
+			}
+		}
+	}
+	if where := strings.ToLower(e.Path); !said[where] {
+		said[where] = true
+		*list = append(*list, [2]any{where, box(e)})
+	}
+	return nil
 }
 
 func dropboxAccount(c *call, _ string) error {

@@ -452,6 +452,8 @@ const (
 	Rename  OnConflict = ""        // pick a free name: "name (1).ext"
 	Replace OnConflict = "replace" // save as a new revision of the file that is there
 	Reject  OnConflict = "reject"  // fail with Exists
+	// RenameClose is Rename as UCloud writes it: "name(1).ext".
+	RenameClose OnConflict = "rename-close"
 )
 
 // Saved is the outcome of a save.

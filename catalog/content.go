@@ -106,13 +106,11 @@ func (t *Tx) InsertSegment(s *quire.Segment, data []byte, site quire.SiteID, hol
 	if err != nil {
 		return err
 	}
-	if _, err := t.c.Exec("INSERT INTO segments (id, size, sum, created, released) VALUES ($1, $2, $3, $4, 0)", args...); err != nil {
-		return err
+	if data == nil || !s.ID.InCatalog() {
+		data = []byte{}
 	}
-	if s.ID.InCatalog() {
-		if _, err := t.c.Exec("INSERT INTO segment_data (id, data) VALUES ($1, $2)", string(s.ID), data); err != nil {
-			return err
-		}
+	if _, err := t.c.Exec("INSERT INTO segments (id, size, sum, created, released, data) VALUES ($1, $2, $3, $4, 0, $5)", append(args, data)...); err != nil {
+		return err
 	}
 	if _, err := t.c.Exec("INSERT INTO holds (holder, segment) VALUES ($1, $2)", holder, string(s.ID)); err != nil {
 		return err
@@ -124,7 +122,7 @@ func (t *Tx) InsertSegment(s *quire.Segment, data []byte, site quire.SiteID, hol
 func (t *Tx) SegmentData(id quire.SegmentID) ([]byte, error) {
 	var data []byte
 	found := false
-	err := t.c.Query("SELECT data FROM segment_data WHERE id = $1", []any{string(id)}, func(cols []any) error {
+	err := t.c.Query("SELECT data FROM segments WHERE id = $1", []any{string(id)}, func(cols []any) error {
 		found = true
 		data, _ = cols[0].([]byte)
 		return nil
@@ -212,13 +210,7 @@ func (t *Tx) Garbage(before time.Time, limit int) ([]quire.Segment, error) {
 // the catalog, unless somebody holds it.
 func (t *Tx) DeleteSegment(id quire.SegmentID) (deleted bool, err error) {
 	n, err := t.c.Exec("DELETE FROM segments WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM holds WHERE segment = $1)", string(id))
-	if err != nil || n == 0 {
-		return false, err
-	}
-	if id.InCatalog() {
-		_, err = t.c.Exec("DELETE FROM segment_data WHERE id = $1", string(id))
-	}
-	return err == nil, err
+	return n > 0, err
 }
 
 var properties = newRecord("properties", "node name value keep updated", 2,

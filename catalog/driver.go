@@ -35,6 +35,12 @@ type Driver interface {
 	// the commit is seen through.
 	Update(ctx context.Context, f func(Conn) error) error
 
+	// Version returns a number that changes whenever a commit, of whatever
+	// process, may have changed something since it was last asked: between two
+	// equal versions of one driver nothing has changed. ok is false where that
+	// cannot be told cheaply.
+	Version(ctx context.Context) (version int64, ok bool)
+
 	// Close waits for running transactions and releases the database. Calls
 	// after Close return ErrClosed.
 	Close() error

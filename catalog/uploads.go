@@ -26,6 +26,12 @@ func (t *Tx) Uploads(owner quire.UserID) ([]quire.Upload, error) {
 	return uploads.all(t, "WHERE owner = $1 ORDER BY created, id", owner)
 }
 
+// OpenUploads returns a user's sessions that are neither committed nor
+// expired, in the order they were made.
+func (t *Tx) OpenUploads(owner quire.UserID) ([]quire.Upload, error) {
+	return uploads.all(t, "WHERE owner = $1 AND done = '' AND expires > $2 ORDER BY created, id", owner, millis(t.now))
+}
+
 // ExpiredUploads returns sessions that ended before a time.
 func (t *Tx) ExpiredUploads(before time.Time, limit int) ([]quire.Upload, error) {
 	return uploads.all(t, "WHERE expires < $1 ORDER BY expires LIMIT $2", millis(before), int64(limit))

@@ -17,11 +17,14 @@ import (
 )
 
 // Authority checks credentials against the catalog. It is safe for concurrent
-// use, and keeps nothing between calls, so that a token that was revoked or a
-// user who was disabled is refused at once, on every node.
+// use. What it keeps between calls it uses only while nothing in the catalog
+// has changed, so a token that was revoked or a user who was disabled is
+// refused at once, on every node.
 type Authority struct {
 	cat  *catalog.Store
 	ring keyring
+
+	bearers catalog.Cached[bearerKey, bearer]
 }
 
 // New returns an authority over a catalog.
@@ -103,34 +106,53 @@ func (a *Authority) Bearer(ctx context.Context, text string) (quire.Caller, erro
 		return quire.Caller{}, quire.ErrUnauthenticated
 	}
 	sum := sha256.Sum256([]byte(secret))
-	var k quire.Token
-	var c quire.Caller
-	stale := false
-	err := a.cat.View(ctx, func(tx *catalog.Tx) (err error) {
-		if k, err = tx.Token(quire.TokenID(id)); err != nil {
+	known, err := a.bearers.Get(ctx, a.cat, bearerKey{quire.TokenID(id), sum}, func() (bearer, error) {
+		return a.lookUp(ctx, quire.TokenID(id), sum)
+	})
+	switch now := time.Now(); {
+	case errors.Is(err, quire.ErrNotFound):
+		return quire.Caller{}, quire.ErrUnauthenticated
+	case err != nil:
+		return quire.Caller{}, err
+	case !known.token.Expires.IsZero() && !now.Before(known.token.Expires):
+		return quire.Caller{}, quire.ErrUnauthenticated
+	case now.Sub(known.token.Used) > time.Hour:
+		a.touch(ctx, known.token.ID)
+	}
+	return known.caller, nil
+}
+
+// bearerKey names a token together with what was presented as its secret.
+type bearerKey struct {
+	id   quire.TokenID
+	hash [sha256.Size]byte
+}
+
+// bearer is a token that is right, and whose it is.
+type bearer struct {
+	token  quire.Token
+	caller quire.Caller
+}
+
+func (a *Authority) lookUp(ctx context.Context, id quire.TokenID, hash [sha256.Size]byte) (b bearer, err error) {
+	err = a.cat.View(ctx, func(tx *catalog.Tx) error {
+		if b.token, err = tx.Token(id); err != nil {
 			return err
 		}
-		if subtle.ConstantTimeCompare(sum[:], k.Hash) != 1 || !k.Expires.IsZero() && !tx.Now().Before(k.Expires) {
+		if subtle.ConstantTimeCompare(hash[:], b.token.Hash) != 1 {
 			return quire.ErrUnauthenticated
 		}
-		u, err := tx.User(k.User)
+		u, err := tx.User(b.token.User)
 		if err != nil {
 			return err
 		}
 		if u.Disabled {
 			return quire.ErrUnauthenticated
 		}
-		c = CallerOf(u, k.Scope)
-		stale = tx.Now().Sub(k.Used) > time.Hour
+		b.caller = CallerOf(u, b.token.Scope)
 		return nil
 	})
-	if errors.Is(err, quire.ErrNotFound) {
-		return quire.Caller{}, quire.ErrUnauthenticated
-	}
-	if err == nil && stale {
-		a.touch(ctx, k.ID)
-	}
-	return c, err
+	return b, err
 }
 
 // touch notes that a token was used. It is for people to look at, so a failure

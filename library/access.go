@@ -22,6 +22,18 @@ import (
 //   - a read-only credential cannot change anything.
 func (l *Library) find(tx *catalog.Tx, c quire.Caller, id quire.NodeID, needs quire.Access) (Entry, error) {
 	e, top, err := l.locate(tx, c, id)
+	return l.inTree(tx, c, e, top, needs, err)
+}
+
+// findNode is find for a node that was read in this transaction.
+func (l *Library) findNode(tx *catalog.Tx, c quire.Caller, n quire.Node, needs quire.Access) (Entry, error) {
+	e, top, err := l.locateNode(tx, c, n)
+	return l.inTree(tx, c, e, top, needs, err)
+}
+
+// inTree is the rest of find: the node must be in the site's tree, not in the
+// trash, and the access enough.
+func (l *Library) inTree(tx *catalog.Tx, c quire.Caller, e Entry, top quire.NodeID, needs quire.Access, err error) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
@@ -45,10 +57,15 @@ func (l *Library) locate(tx *catalog.Tx, c quire.Caller, id quire.NodeID) (e Ent
 	if err != nil {
 		return Entry{}, "", err
 	}
+	return l.locateNode(tx, c, n)
+}
+
+// locateNode is locate for a node that was read in this transaction.
+func (l *Library) locateNode(tx *catalog.Tx, c quire.Caller, n quire.Node) (e Entry, top quire.NodeID, err error) {
 	if n.Site != c.Site {
 		return Entry{}, "", quire.ErrNotFound
 	}
-	up, err := tx.Ancestry(id, c.User)
+	up, err := tx.Ancestry(n.ID, c.User)
 	if err != nil {
 		return Entry{}, "", err
 	}

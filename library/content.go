@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/blob"
@@ -45,6 +47,58 @@ func (l *Library) Open(ctx context.Context, c quire.Caller, id quire.NodeID, num
 
 // OpenStream is Open for any of a file's streams.
 func (l *Library) OpenStream(ctx context.Context, c quire.Caller, id quire.NodeID, number int64, stream quire.StreamID) (*Content, error) {
+	if number != 0 || stream != quire.MainContent || c.Link != "" {
+		return l.openStream(ctx, c, id, number, stream)
+	}
+	// The caller's name, address and editor have no part in what is found.
+	who := quire.Caller{User: c.User, Site: c.Site, Role: c.Role, Scope: c.Scope, Within: c.Within}
+	found, err := l.opened.Get(ctx, l.cat, openKey{who, id}, func() (*Content, error) {
+		in, err := l.openStream(ctx, c, id, 0, stream)
+		if err == nil && !in.small() {
+			return in, errNotCached
+		}
+		return in, err
+	})
+	if err != nil && !errors.Is(err, errNotCached) {
+		return nil, err
+	}
+	return found.again(ctx), nil
+}
+
+// openKey names what a caller finds when they open a file.
+type openKey struct {
+	caller quire.Caller
+	id     quire.NodeID
+}
+
+// What is remembered of an opened file must be small.
+const (
+	maxCachedExtents = 16
+	maxCachedBytes   = 16 << 10
+)
+
+// small says whether content is worth remembering.
+func (c *Content) small() bool {
+	n := 0
+	for _, data := range c.inline {
+		n += len(data)
+	}
+	return len(c.extents) <= maxCachedExtents && n <= maxCachedBytes
+}
+
+var errNotCached = errors.New("library: too large to remember")
+
+// again returns the same content for another reader.
+func (c *Content) again(ctx context.Context) *Content {
+	n := &Content{Entry: c.Entry, Revision: c.Revision, Sequence: c.Sequence, Size: c.Size, ctx: ctx, l: c.l, extents: c.extents, starts: c.starts}
+	n.Entry.Lock = live(n.Entry.Node, time.Now())
+	c.mu.Lock()
+	n.inline = maps.Clone(c.inline)
+	c.mu.Unlock()
+	return n
+}
+
+func (l *Library) openStream(ctx context.Context, c quire.Caller, id quire.NodeID, number int64, stream quire.StreamID) (*Content, error) {
 	var out *Content
 	err := l.view(ctx, func(tx *catalog.Tx) error {
 		e, err := l.find(tx, c, id, quire.Viewer)

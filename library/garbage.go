@@ -207,6 +207,8 @@ func (l *Library) chore(ctx context.Context, c catalog.Chore) error {
 	switch c.Kind {
 	case choreThin:
 		return l.thin(ctx, quire.NodeID(c.Subject))
+	case chorePublish:
+		return l.publishQuiet(ctx, quire.UploadID(c.Subject))
 	case chorePurge:
 		if err := l.purge(ctx, quire.NodeID(c.Subject)); err != nil {
 			return err

@@ -313,10 +313,13 @@ func (l *Library) copyChildren(ctx context.Context, c quire.Caller, from, to qui
 					ID: quire.NodeID(NewID()), Site: n.Site, Parent: to, Name: n.Name, NameKey: n.NameKey,
 					Kind: n.Kind, Owner: c.User, Created: tx.Now(), Modified: tx.Now(), Client: n.Client,
 				}
-				if err := tx.InsertNode(&copied); err != nil {
-					return err
+				if copied.Owner == "" {
+					copied.Owner = n.Owner // the holder of a link is nobody
 				}
 				if n.IsContainer() {
+					if err := tx.InsertNode(&copied); err != nil {
+						return err
+					}
 					found = append(found, pair{n.ID, copied.ID})
 					continue
 				}

@@ -53,6 +53,7 @@ type Library struct {
 	tops    sync.Map // quire.SiteID → tops; immutable facts
 	active  active
 	signing signing
+	opened  catalog.Cached[openKey, *Content]
 }
 
 // tops are the containers at the top of a site's trees. They never change.

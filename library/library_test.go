@@ -21,7 +21,7 @@ import (
 // fixture is a library over a temporary store, with one site and callers.
 type fixture struct {
 	*library.Library
-	t     *testing.T
+	t     testing.TB
 	ctx   context.Context
 	cat   *catalog.Store
 	blobs *blob.Store
@@ -29,7 +29,7 @@ type fixture struct {
 	admin quire.Caller
 }
 
-func open(t *testing.T, opt library.Options) *fixture {
+func open(t testing.TB, opt library.Options) *fixture {
 	t.Helper()
 	ctx := context.Background()
 	folder := t.TempDir()

@@ -148,18 +148,23 @@ func clip(s string, n int) string {
 }
 
 // numbered returns "name (n).ext", clipped so that it is not too long.
-func numbered(name string, n int) string {
+func numbered(name string, n int) string { return withNumber(name, " (", n) }
+
+// numberedClose returns "name(n).ext", clipped so that it is not too long.
+func numberedClose(name string, n int) string { return withNumber(name, "(", n) }
+
+func withNumber(name, open string, n int) string {
 	stem, ext := splitExt(name)
-	tail := " (" + strconv.Itoa(n) + ")" + ext
+	tail := open + strconv.Itoa(n) + ")" + ext
 	return strings.TrimRight(clip(stem, quire.MaxNameBytes-len(tail)), ". ") + tail
 }
 
-// freeName returns a name near to the one given that taken says is free. The
-// probes grow and then narrow down, so that a folder with ten thousand copies
+// freeName returns a name near to the one given, with a number in a form, that
+// taken says is free. The probes grow and then narrow down, so that a folder with ten thousand copies
 // of one name costs some thirty.
-func freeName(name string, taken func(key string) (bool, error)) (string, error) {
+func freeName(name string, form func(string, int) string, taken func(key string) (bool, error)) (string, error) {
 	try := func(n int) (string, bool, error) {
-		c := numbered(name, n)
+		c := form(name, n)
 		t, err := taken(foldName(c))
 		return c, !t, err
 	}
@@ -176,7 +181,7 @@ func freeName(name string, taken func(key string) (bool, error)) (string, error)
 			break
 		}
 		if high > 1<<20 {
-			return numbered(name, int(randomUint32())), nil
+			return form(name, int(randomUint32())), nil
 		}
 	}
 	low := high / 2 // taken
@@ -192,7 +197,7 @@ func freeName(name string, taken func(key string) (bool, error)) (string, error)
 			low = mid
 		}
 	}
-	return numbered(name, high), nil
+	return form(name, high), nil
 }
 
 func randomUint32() uint32 {

@@ -301,7 +301,7 @@ func (l *Library) overQuota(tx *catalog.Tx, site quire.SiteID) error {
 
 // create makes a file with its first revision.
 func (l *Library) create(tx *catalog.Tx, c quire.Caller, parent Entry, name string, client time.Time, in *incoming, o Save) (Entry, quire.Saved, error) {
-	e, err := l.insert(tx, c, parent, name, quire.File)
+	e, err := l.newNode(tx, c, parent, name, quire.File)
 	if err != nil {
 		return Entry{}, quire.Saved{}, err
 	}
@@ -359,6 +359,7 @@ func (l *Library) advance(tx *catalog.Tx, c quire.Caller, e Entry, client time.T
 func (l *Library) append(tx *catalog.Tx, c quire.Caller, e Entry, m *quire.Manifest, r quire.Revision, in *incoming, client time.Time, created bool) (Entry, error) {
 	holder := catalog.NodeHolder(e.ID)
 	for _, s := range in.fresh {
+		s.Created = tx.Now()
 		if err := tx.InsertSegment(&s.Segment, s.data, e.Site, holder); err != nil {
 			return Entry{}, err
 		}
@@ -378,11 +379,17 @@ func (l *Library) append(tx *catalog.Tx, c quire.Caller, e Entry, m *quire.Manif
 	if err := tx.InsertRevision(&r, m); err != nil {
 		return Entry{}, err
 	}
+	if created {
+		if err := tx.InsertNode(&e.Node); err != nil {
+			return Entry{}, err
+		}
+		if e.Path == "" {
+			return e, nil // a copy in the making: the event of its tree tells of it
+		}
+		return e, l.record(tx, c, quire.EventNew, e, nil)
+	}
 	if err := tx.UpdateNode(&e.Node); err != nil {
 		return Entry{}, err
-	}
-	if created {
-		return e, nil // its event was recorded with the node
 	}
 	if err := tx.AddChore(catalog.Chore{Kind: choreThin, Subject: string(e.ID), Due: tx.Now().Add(l.opt.Retention.All)}); err != nil {
 		return Entry{}, err

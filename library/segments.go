@@ -2,8 +2,12 @@ package library
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/zeebo/blake3"
 
@@ -22,10 +26,23 @@ func fromBlob(s blob.Segment) fresh {
 func inline(data []byte) fresh {
 	sum := blake3.Sum256(data)
 	return fresh{
-		Segment: quire.Segment{ID: quire.CatalogSegment(NewID()), Size: int64(len(data)), Sum: sum[:]},
+		Segment: quire.Segment{ID: quire.CatalogSegment(risingID()), Size: int64(len(data)), Sum: sum[:]},
 		data:    data,
 	}
 }
+
+// risingID returns an id that is mostly greater than those made before it, so
+// that the records of new segments lie beside each other. Nothing rests on it
+// being hard to guess.
+func risingID() string {
+	var b [16]byte
+	rand.Read(b[6:])
+	binary.BigEndian.PutUint64(b[:8], uint64(time.Now().UnixMilli())<<16|uint64(b[6])<<8|uint64(b[7]))
+	return risingText.EncodeToString(b[:])
+}
+
+// risingText keeps the order of what it encodes.
+var risingText = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
 // storage turns the blob store's errors into the domain's.
 func storage(err error) error {

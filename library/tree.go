@@ -95,14 +95,18 @@ func (l *Library) resolve(tx *catalog.Tx, c quire.Caller, t quire.Target) (place
 	case err != nil:
 		return place{}, err
 	}
-	if t.OnConflict == quire.Rename {
+	if t.OnConflict == quire.Rename || t.OnConflict == quire.RenameClose {
 		if err := allow(c, p.parent.Access, quire.Editor); err != nil {
 			return place{}, err
 		}
-		p.name, err = l.freeIn(tx, container, clean)
+		form := numbered
+		if t.OnConflict == quire.RenameClose {
+			form = numberedClose
+		}
+		p.name, err = l.freeAs(tx, container, clean, form)
 		return p, err
 	}
-	there, err := l.find(tx, c, n.ID, quire.Viewer)
+	there, err := l.findNode(tx, c, n, quire.Viewer)
 	if err != nil {
 		return place{}, err
 	}
@@ -112,7 +116,12 @@ func (l *Library) resolve(tx *catalog.Tx, c quire.Caller, t quire.Target) (place
 
 // freeIn returns a name near to the one given that is free in a container.
 func (l *Library) freeIn(tx *catalog.Tx, container quire.NodeID, name string) (string, error) {
-	return freeName(name, func(key string) (bool, error) {
+	return l.freeAs(tx, container, name, numbered)
+}
+
+// freeAs is freeIn with numbers written in a form.
+func (l *Library) freeAs(tx *catalog.Tx, container quire.NodeID, name string, form func(string, int) string) (string, error) {
+	return freeName(name, form, func(key string) (bool, error) {
 		_, err := tx.Child(container, key)
 		if errors.Is(err, quire.ErrNotFound) {
 			return false, nil
@@ -143,6 +152,18 @@ func (l *Library) makeContainers(tx *catalog.Tx, c quire.Caller, parent Entry, n
 
 // insert makes a node under a name that is clean and free.
 func (l *Library) insert(tx *catalog.Tx, c quire.Caller, parent Entry, name string, kind quire.Kind) (Entry, error) {
+	e, err := l.newNode(tx, c, parent, name, kind)
+	if err != nil {
+		return e, err
+	}
+	if err := tx.InsertNode(&e.Node); err != nil {
+		return Entry{}, err
+	}
+	return e, l.record(tx, c, quire.EventNew, e, nil)
+}
+
+// newNode makes a node without writing it.
+func (l *Library) newNode(tx *catalog.Tx, c quire.Caller, parent Entry, name string, kind quire.Kind) (Entry, error) {
 	if err := allow(c, parent.Access, quire.Editor); err != nil {
 		return Entry{}, err
 	}
@@ -154,11 +175,7 @@ func (l *Library) insert(tx *catalog.Tx, c quire.Caller, parent Entry, name stri
 		Name: name, NameKey: foldName(name), Kind: kind, Owner: ownerOf(c, parent),
 		Created: tx.Now(), Modified: tx.Now(),
 	}
-	if err := tx.InsertNode(&n); err != nil {
-		return Entry{}, err
-	}
-	e := Entry{Node: n, Path: joinPath(parent.Path, name), Access: parent.Access}
-	return e, l.record(tx, c, quire.EventNew, e, nil)
+	return Entry{Node: n, Path: joinPath(parent.Path, name), Access: parent.Access}, nil
 }
 
 // ownerOf says who owns what a caller makes: the holder of a link is nobody,

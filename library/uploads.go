@@ -177,6 +177,10 @@ type Append struct {
 	// announced, or that Check refuses.
 	Whole bool
 	Check func() error // called when the body has been read, before it counts
+	// Quiet, if it is more than 0, is for protocols that do not tell when an
+	// upload is complete: when nothing came for that long, what is here is
+	// published in the background; see PublishUpload.
+	Quiet time.Duration
 	// Interrupt makes a read of the body that is under way return, because a
 	// newer request wants to go on from what came. It may be nil.
 	Interrupt func()
@@ -262,6 +266,7 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 			return err
 		}
 		in.used = true
+		s.Created = tx.Now()
 		if err := tx.InsertSegment(&s.Segment, s.data, u.Site, catalog.UploadHolder(id)); err != nil {
 			return err
 		}
@@ -270,6 +275,9 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 		}
 		u.Received = max(u.Received, offset+in.size)
 		u.Expires = tx.Now().Add(u.Life)
+		if err := planPublish(tx, id, o.Quiet); err != nil {
+			return err
+		}
 		return tx.UpdateUpload(&u)
 	})
 	if err != nil {
@@ -437,6 +445,9 @@ func received(tx *catalog.Tx, u quire.Upload) (*incoming, error) {
 	if at != u.Received {
 		return nil, errors.New("an upload that lacks its end: run fsck")
 	}
+	if len(parts) == 0 {
+		in.sum = inline(nil).Sum
+	}
 	if len(parts) == 1 && parts[0].Offset == 0 {
 		if s, err := tx.Segment(parts[0].Segment); err == nil && s.Size == u.Received {
 			in.sum = s.Sum
@@ -457,6 +468,15 @@ func settle(tx *catalog.Tx, u quire.Upload, in *incoming, file quire.NodeID) err
 	held, err := tx.Holds(catalog.UploadHolder(u.ID))
 	if err != nil {
 		return err
+	}
+	if u.Meta[metaPublished] != "" {
+		theirs, err := tx.Holds(catalog.NodeHolder(file))
+		if err != nil {
+			return err
+		}
+		for _, id := range theirs {
+			delete(needed, id) // the file has it already
+		}
 	}
 	for _, id := range held {
 		if !needed[id] { // rewritten since, or the same bytes as before

@@ -34,6 +34,11 @@ type Driver struct {
 	stopped chan struct{} // closed when the writer has ended
 	now     func() time.Time
 
+	watch struct {
+		mu sync.Mutex // guards the rest
+		c  *conn      // asked for nothing but whether others have committed; nil once closed
+	}
+
 	closing sync.RWMutex // held for reading while an update is handed over
 	closed  bool         // guarded by closing
 }
@@ -84,6 +89,11 @@ func Open(ctx context.Context, path string, now func() time.Time) (*Driver, erro
 		}
 		d.readers <- r
 	}
+	if d.watch.c, err = connect(dsn(path, true)); err != nil {
+		writer.close()
+		d.closeReaders()
+		return nil, err
+	}
 	go d.write(writer)
 	return d, nil
 }
@@ -100,8 +110,8 @@ func dsn(path string, readOnly bool) string {
 		"foreign_keys(OFF)",
 		"cache_size(-65536)",
 		"temp_store(MEMORY)",
-		"wal_autocheckpoint(4000)",
-		"journal_size_limit(67108864)",
+		"wal_autocheckpoint(16384)",
+		"journal_size_limit(134217728)",
 	} {
 		q.Add("_pragma", p)
 	}
@@ -186,6 +196,23 @@ func (d *Driver) Update(ctx context.Context, f func(catalog.Conn) error) error {
 	return r.err
 }
 
+// Version implements catalog.Driver. The engine counts, for one connection,
+// the commits of all others: of this process and of others. The connection
+// that is asked never writes.
+func (d *Driver) Version(context.Context) (int64, bool) {
+	d.watch.mu.Lock()
+	defer d.watch.mu.Unlock()
+	if d.watch.c == nil {
+		return 0, false
+	}
+	var v int64
+	err := d.watch.c.Query("PRAGMA data_version", nil, func(cols []any) error {
+		v, _ = cols[0].(int64)
+		return nil
+	})
+	return v, err == nil && v != 0
+}
+
 // Close implements catalog.Driver.
 func (d *Driver) Close() error {
 	d.closing.Lock()
@@ -198,6 +225,10 @@ func (d *Driver) Close() error {
 	d.closing.Unlock()
 	<-d.stopped
 	d.closeReaders()
+	d.watch.mu.Lock()
+	defer d.watch.mu.Unlock()
+	d.watch.c.close()
+	d.watch.c = nil
 	return nil
 }
 

@@ -87,7 +87,7 @@ CREATE TABLE revisions (
     sum      BLOB NOT NULL,
     manifest BLOB NOT NULL,
     PRIMARY KEY (node, number)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE segments (
     id       TEXT PRIMARY KEY,
@@ -95,14 +95,11 @@ CREATE TABLE segments (
     sum      BLOB NOT NULL,
     created  BIGINT NOT NULL,
     -- When the last hold on it was given up; 0 while it is held.
-    released BIGINT NOT NULL
+    released BIGINT NOT NULL,
+    -- Its bytes, where its id says that they are kept here; else empty.
+    data     BLOB NOT NULL
 );
 CREATE INDEX segments_released ON segments (released) WHERE released > 0;
-
-CREATE TABLE segment_data (
-    id   TEXT PRIMARY KEY,
-    data BLOB NOT NULL
-);
 
 -- Which file or upload needs which segment. A segment with no row here is
 -- garbage once the grace period has passed.

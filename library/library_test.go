@@ -7,7 +7,9 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/blob"
@@ -25,21 +27,47 @@ type fixture struct {
 	ctx   context.Context
 	cat   *catalog.Store
 	blobs *blob.Store
+	files string // the folder of the blob store
+	clock *clock
 	site  quire.Site
 	admin quire.Caller
 }
 
-func open(t testing.TB, opt library.Options) *fixture {
+// clock is the catalog's clock: the real one, put forward.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// wrap puts something between the library and its stores; nil is nothing.
+type wrap struct {
+	catalog func(catalog.Driver) catalog.Driver
+	blob    func(blob.Driver) blob.Driver
+}
+
+func open(t testing.TB, opt library.Options) *fixture { return openWith(t, opt, wrap{}) }
+
+func openWith(t testing.TB, opt library.Options, w wrap) *fixture {
 	t.Helper()
 	ctx := context.Background()
 	folder := t.TempDir()
-	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), nil)
+	clock := new(clock)
+	db, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
+	local, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	var driver catalog.Driver = db
+	if w.catalog != nil {
+		driver = w.catalog(driver)
+	}
+	var files blob.Driver = local
+	if w.blob != nil {
+		files = w.blob(files)
 	}
 	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
 	t.Cleanup(func() {
@@ -47,7 +75,7 @@ func open(t testing.TB, opt library.Options) *fixture {
 			t.Error(err)
 		}
 	})
-	f := &fixture{Library: library.New(cat, blobs, opt), t: t, ctx: ctx, cat: cat, blobs: blobs}
+	f := &fixture{Library: library.New(cat, blobs, opt), t: t, ctx: ctx, cat: cat, blobs: blobs, files: filepath.Join(folder, "blobs"), clock: clock}
 	if f.site, err = f.CreateSite(ctx, "main", "default", 0); err != nil {
 		t.Fatal(err)
 	}
@@ -87,14 +115,156 @@ func (f *fixture) read(c quire.Caller, id quire.NodeID, revision int64) string {
 	return string(b)
 }
 
-// clean fails the test if the store is not as it should be.
-func (f *fixture) clean() {
+// mkdir makes a folder, or finds it.
+func (f *fixture) mkdir(c quire.Caller, path string) library.Entry {
 	f.t.Helper()
-	sum, err := f.Check(f.ctx, true, func(p library.Problem) { f.t.Errorf("%s %s: %s", p.What, p.Where, p.Detail) })
+	e, _, err := f.CreateContainer(f.ctx, c, quire.Target{Path: path, OnConflict: quire.Replace})
+	if err != nil {
+		f.t.Fatalf("mkdir %s: %v", path, err)
+	}
+	return e
+}
+
+// share gives a user access to the node at a path.
+func (f *fixture) share(c quire.Caller, path string, access quire.Access) {
+	f.t.Helper()
+	e, err := f.Lookup(f.ctx, f.admin, path)
+	if err == nil {
+		err = f.Share(f.ctx, f.admin, e.ID, c.User, access)
+	}
+	if err != nil {
+		f.t.Fatalf("share %s: %v", path, err)
+	}
+}
+
+// used returns how many bytes the quota counts.
+func (f *fixture) used() int64 {
+	f.t.Helper()
+	_, n, err := f.SiteOf(f.ctx, f.admin)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.t.Logf("checked: %+v", sum)
+	return n
+}
+
+// held returns how many bytes the files and uploads of the store hold, by
+// adding up what they name: the quota must count the same.
+func (f *fixture) held() int64 {
+	f.t.Helper()
+	var sum int64
+	err := f.cat.View(f.ctx, func(tx *catalog.Tx) error {
+		sum = 0
+		add := func(holder string) error {
+			list, err := tx.Holds(holder)
+			for _, id := range list {
+				s, err := tx.Segment(id)
+				if err != nil {
+					return err
+				}
+				sum += s.Size
+			}
+			return err
+		}
+		for after := quire.NodeID(""); ; {
+			page, err := tx.NodesAfter(after, 1000)
+			if err != nil {
+				return err
+			}
+			for _, n := range page {
+				after = n.ID
+				if err := add(catalog.NodeHolder(n.ID)); err != nil {
+					return err
+				}
+			}
+			if len(page) == 0 {
+				break
+			}
+		}
+		all, err := tx.Uploads("")
+		for _, u := range all {
+			if err := add(catalog.UploadHolder(u.ID)); err != nil {
+				return err
+			}
+		}
+		return err
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return sum
+}
+
+// clean fails the test if the store is not as it should be.
+func (f *fixture) clean() {
+	f.t.Helper()
+	_, err := f.Check(f.ctx, true, func(p library.Problem) { f.t.Errorf("%s %s: %s", p.What, p.Where, p.Detail) })
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if used, held := f.used(), f.held(); used != held {
+		f.t.Errorf("the quota counts %d bytes, but %d are held", used, held)
+	}
+}
+
+// outcome names the kind of an error.
+func outcome(err error) string {
+	var (
+		locked   *quire.Locked
+		conflict *quire.Conflict
+		exists   *quire.Exists
+		name     *quire.InvalidName
+		invalid  *quire.Invalid
+		quota    *quire.QuotaExceeded
+		large    *quire.TooLarge
+		offset   *quire.OffsetMismatch
+		short    *quire.Incomplete
+		busy     *quire.Unavailable
+	)
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &locked):
+		return "locked"
+	case errors.As(err, &conflict):
+		return "conflict"
+	case errors.As(err, &exists):
+		return "exists"
+	case errors.As(err, &name):
+		return "name"
+	case errors.As(err, &invalid):
+		return "invalid"
+	case errors.As(err, &quota):
+		return "quota"
+	case errors.As(err, &large):
+		return "large"
+	case errors.As(err, &offset):
+		return "offset"
+	case errors.As(err, &short):
+		return "short"
+	case errors.As(err, &busy):
+		return "unavailable"
+	case errors.Is(err, quire.ErrNotFound):
+		return "missing"
+	case errors.Is(err, quire.ErrForbidden):
+		return "forbidden"
+	case errors.Is(err, quire.ErrNotEmpty):
+		return "full"
+	case errors.Is(err, quire.ErrUploadGone):
+		return "gone"
+	case errors.Is(err, quire.ErrUploadBusy):
+		return "busy"
+	case errors.Is(err, quire.ErrNotAFile), errors.Is(err, quire.ErrNotAContainer):
+		return "kind"
+	}
+	return err.Error()
+}
+
+// expect fails the test if an error is of another kind.
+func (f *fixture) expect(what, want string, err error) {
+	f.t.Helper()
+	if got := outcome(err); got != want {
+		f.t.Errorf("%s: got %q (%v), want %q", what, got, err, want)
+	}
 }
 
 func TestSaveAndRead(t *testing.T) {

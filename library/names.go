@@ -64,10 +64,12 @@ func isBidiControl(r rune) bool {
 	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
-// foldName returns the key of a clean name. Folding may undo the normal form,
-// so it is restored.
+// foldName returns the key of a clean name, by Unicode's canonical caseless
+// matching: decomposed first, since folding alone treats a composed iota
+// subscript in another way than the mark. Folding may undo the normal form, so
+// it is restored.
 func foldName(clean string) string {
-	return norm.NFC.String(cases.Fold().String(clean))
+	return norm.NFC.String(cases.Fold().String(norm.NFD.String(clean)))
 }
 
 // reserved: the device names of Windows, which it finds whatever extension

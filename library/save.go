@@ -46,6 +46,9 @@ func (l *Library) Save(ctx context.Context, c quire.Caller, t quire.Target, body
 	if refused != nil && !(o.Rescue && refusal(refused)) {
 		return Entry{}, quire.Saved{}, refused
 	}
+	if refused != nil {
+		room = -1 // the copy that is kept is weighed when it lands
+	}
 	in, err := l.stage(ctx, body, room, o)
 	if err != nil {
 		return Entry{}, quire.Saved{}, err

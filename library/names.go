@@ -112,9 +112,6 @@ func SanitizeName(wish string) string {
 	}
 	name := strings.TrimLeft(strings.TrimRight(b.String(), ". "), " ")
 	if stem, ext := splitExt(name); len(name) > quire.MaxNameBytes {
-		if len(ext) > 64 {
-			stem, ext = name, ""
-		}
 		name = strings.TrimRight(clip(stem, quire.MaxNameBytes-len(ext)), ". ") + ext
 	}
 	if name == "" {
@@ -129,10 +126,14 @@ func SanitizeName(wish string) string {
 	return name
 }
 
+// maxExt is the longest extension that is kept when a name is shortened. What
+// is longer is no extension, and would leave no room for the rest.
+const maxExt = 64
+
 // splitExt cuts a name before its last dot, unless that is its first
 // character.
 func splitExt(name string) (stem, ext string) {
-	if i := strings.LastIndexByte(name, '.'); i > 0 {
+	if i := strings.LastIndexByte(name, '.'); i > 0 && len(name)-i <= maxExt {
 		return name[:i], name[i:]
 	}
 	return name, ""
@@ -158,7 +159,11 @@ func numberedClose(name string, n int) string { return withNumber(name, "(", n) 
 func withNumber(name, open string, n int) string {
 	stem, ext := splitExt(name)
 	tail := open + strconv.Itoa(n) + ")" + ext
-	return strings.TrimRight(clip(stem, quire.MaxNameBytes-len(tail)), ". ") + tail
+	stem = clip(stem, quire.MaxNameBytes-len(tail))
+	if bare := strings.TrimRight(stem, ". "); bare != "" {
+		stem = bare // else the name would begin with a space
+	}
+	return stem + tail
 }
 
 // freeName returns a name near to the one given, with a number in a form, that

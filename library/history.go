@@ -189,8 +189,12 @@ func shared(tx *catalog.Tx, src Entry) (*incoming, error) {
 	return &incoming{extents: m.Main().Extents, size: m.Main().Size, sum: r.Sum}, nil
 }
 
-// holdAll makes a file hold the segments of content that it shares.
+// holdAll makes a file hold the segments of content that it shares, unless it
+// had the same content already.
 func holdAll(tx *catalog.Tx, e Entry, in *incoming) error {
+	if !in.used {
+		return nil
+	}
 	held := make(map[quire.SegmentID]bool)
 	for _, x := range in.extents {
 		if held[x.Segment] {

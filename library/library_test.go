@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -416,4 +418,20 @@ func TestCopyMoveSharePurge(t *testing.T) {
 		t.Errorf("a folder into itself: %v", err)
 	}
 	f.clean()
+}
+
+// age makes what is in the blob store older, for the garbage collection leaves
+// young objects alone.
+func (f *fixture) age(by time.Duration) {
+	f.t.Helper()
+	old := time.Now().Add(-by)
+	err := filepath.WalkDir(f.files, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		return os.Chtimes(path, old, old)
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
 }

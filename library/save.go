@@ -49,7 +49,7 @@ func (l *Library) Save(ctx context.Context, c quire.Caller, t quire.Target, body
 	if refused != nil {
 		room = -1 // the copy that is kept is weighed when it lands
 	}
-	in, err := l.stage(ctx, body, room, o)
+	in, err := l.stage(ctx, c, body, room, o)
 	if err != nil {
 		return Entry{}, quire.Saved{}, err
 	}
@@ -154,7 +154,7 @@ type fresh struct {
 
 // stage makes a body durable. Little goes along with the transaction; more
 // goes to the blob store first.
-func (l *Library) stage(ctx context.Context, body io.Reader, room int64, o Save) (*incoming, error) {
+func (l *Library) stage(ctx context.Context, c quire.Caller, body io.Reader, room int64, o Save) (*incoming, error) {
 	limit := int64(-1)
 	if o.Max > 0 {
 		limit = o.Max
@@ -178,7 +178,7 @@ func (l *Library) stage(ctx context.Context, body io.Reader, room int64, o Save)
 	case o.Max > 0 && s.Size > o.Max:
 		err = &quire.TooLarge{Limit: o.Max}
 	case room >= 0 && s.Size > room:
-		err = &quire.QuotaExceeded{}
+		err = l.noRoom(ctx, c)
 	}
 	in := whole(s)
 	if err != nil {
@@ -288,6 +288,12 @@ func (l *Library) room(tx *catalog.Tx, site quire.SiteID) (int64, error) {
 	}
 	used, err := tx.Usage(site)
 	return max(0, s.Quota-used), err
+}
+
+// noRoom is the refusal of a body that turned out to be larger than what the
+// quota leaves.
+func (l *Library) noRoom(ctx context.Context, c quire.Caller) error {
+	return l.view(ctx, func(tx *catalog.Tx) error { return l.overQuota(tx, c.Site) })
 }
 
 func (l *Library) overQuota(tx *catalog.Tx, site quire.SiteID) error {

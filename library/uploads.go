@@ -232,7 +232,9 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 	in := whole(s)
 	switch {
 	case in.size > limit:
-		err = tooMuch(u, offset, room, o)
+		if err = tooMuch(u, offset, room, o); errors.As(err, new(*quire.QuotaExceeded)) {
+			err = l.noRoom(ctx, c)
+		}
 	case bodyErr == nil && o.Sized && in.size != o.Length:
 		bodyErr = &quire.Incomplete{Got: in.size, Expected: o.Length}
 	}

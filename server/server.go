@@ -154,10 +154,20 @@ func (s *Server) trusted(a netip.Addr) bool {
 // secretParams are the query parameters that must not be written to a log.
 var secretParams = []string{"access_token", "token", "code", "signcode", "signature", "password", "state", "refresh_token", "client_secret"}
 
+// secretPaths are what comes in a path before something that must not be
+// written to a log.
+var secretPaths = []string{"/websocket/upload/"}
+
 // redact returns a URL for the log: what gives access is left out.
 func redact(u *url.URL) string {
+	path := u.Path
+	for _, before := range secretPaths {
+		if i := strings.Index(path, before); i >= 0 {
+			path = path[:i+len(before)] + "-"
+		}
+	}
 	if u.RawQuery == "" {
-		return u.Path
+		return path
 	}
 	q := u.Query()
 	for k := range q {
@@ -167,5 +177,5 @@ func redact(u *url.URL) string {
 			}
 		}
 	}
-	return u.Path + "?" + q.Encode()
+	return path + "?" + q.Encode()
 }

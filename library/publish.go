@@ -25,6 +25,9 @@ const chorePublish = "publish"
 // OpenUploads returns the caller's sessions that are neither committed nor
 // expired, in the order they began.
 func (l *Library) OpenUploads(ctx context.Context, c quire.Caller) (list []quire.Upload, err error) {
+	if c.User == "" {
+		return nil, nil // guests cannot be told from each other
+	}
 	err = l.view(ctx, func(tx *catalog.Tx) error {
 		list, err = tx.OpenUploads(c.User)
 		return err

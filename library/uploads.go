@@ -99,7 +99,8 @@ func (l *Library) Upload(ctx context.Context, c quire.Caller, id quire.UploadID)
 }
 
 // Uploads returns the caller's upload sessions, whatever door they came by, in
-// the order they began. Administrators may ask for everybody's.
+// the order they began. Administrators may ask for everybody's. The holder of a
+// link only has none: guests cannot be told from each other.
 func (l *Library) Uploads(ctx context.Context, c quire.Caller, everybody bool) (list []quire.Upload, err error) {
 	if everybody {
 		if err := admin(c); err != nil {
@@ -111,6 +112,8 @@ func (l *Library) Uploads(ctx context.Context, c quire.Caller, everybody bool) (
 		owner := c.User
 		if everybody {
 			owner = ""
+		} else if owner == "" {
+			return nil
 		}
 		all, err := tx.Uploads(owner)
 		for _, u := range all {
@@ -143,9 +146,9 @@ func (l *Library) DescribeUpload(ctx context.Context, c quire.Caller, id quire.U
 // CancelUpload ends a session and gives up what it received. Administrators
 // may cancel anybody's in their site.
 func (l *Library) CancelUpload(ctx context.Context, c quire.Caller, id quire.UploadID) error {
-	l.active.stop(id)
-	return l.update(ctx, func(tx *catalog.Tx) error {
-		u, err := tx.Upload(id)
+	var u quire.Upload
+	mayCancel := func(tx *catalog.Tx) (err error) {
+		u, err = tx.Upload(id)
 		if errors.Is(err, quire.ErrNotFound) || err == nil && u.Site != c.Site {
 			return quire.ErrUploadGone
 		}
@@ -157,6 +160,16 @@ func (l *Library) CancelUpload(ctx context.Context, c quire.Caller, id quire.Upl
 		}
 		if !c.Scope.Allows(quire.ScopeWrite) {
 			return quire.ErrForbidden
+		}
+		return nil
+	}
+	if err := l.view(ctx, mayCancel); err != nil {
+		return err
+	}
+	l.active.stop(receiver{u.Site, u.Owner, id})
+	return l.update(ctx, func(tx *catalog.Tx) error {
+		if err := mayCancel(tx); err != nil {
+			return err
 		}
 		return tx.DeleteUpload(&u)
 	})
@@ -200,7 +213,7 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 	if o.Sized && o.Max > 0 && o.Length > o.Max {
 		return quire.Upload{}, 0, &quire.TooLarge{Limit: o.Max}
 	}
-	ctx, release, err := l.active.start(ctx, id, o)
+	ctx, release, err := l.active.start(ctx, receiver{c.Site, c.User, id}, o)
 	if err != nil {
 		return quire.Upload{}, 0, err
 	}
@@ -255,7 +268,7 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 	// The client may be gone, but what it sent is kept.
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	seen := u.Epoch
+	seen, after := u.Epoch, u
 	err = l.update(keep, func(tx *catalog.Tx) error {
 		in.used = false
 		if u, err = l.upload(tx, c, id); err != nil {
@@ -275,18 +288,19 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 		if err := overlay(tx, id, catalog.UploadExtent{Upload: id, Position: offset, Length: in.size, Segment: s.ID}); err != nil {
 			return err
 		}
-		u.Received = max(u.Received, offset+in.size)
-		u.Expires = tx.Now().Add(u.Life)
+		after = u
+		after.Received = max(u.Received, offset+in.size)
+		after.Expires = tx.Now().Add(u.Life)
 		if err := planPublish(tx, id, o.Quiet); err != nil {
 			return err
 		}
-		return tx.UpdateUpload(&u)
+		return tx.UpdateUpload(&after)
 	})
 	if err != nil {
 		l.drop(keep, in, err)
 		return u, 0, err
 	}
-	return u, in.size, bodyErr
+	return after, in.size, bodyErr
 }
 
 // mayAppend decides whether a piece may begin at an offset.
@@ -339,13 +353,14 @@ func tooMuch(u quire.Upload, offset, room int64, o Append) error {
 // takePart stores what a body brings, also if it breaks off; bodyErr is why it
 // did.
 func (l *Library) takePart(ctx context.Context, body io.Reader) (s fresh, bodyErr, err error) {
+	body = &cancelled{ctx, body}
 	head, bodyErr := readHead(body)
 	if bodyErr != nil || len(head) <= quire.InlineMax {
 		return inline(head), bodyErr, nil
 	}
 	// Storing goes on when the request is cancelled: the body then ends with
 	// an error, and what it brought is kept.
-	seg, bodyErr, err := l.blobs.PutPartial(context.WithoutCancel(ctx), io.MultiReader(bytes.NewReader(head), &cancelled{ctx, body}))
+	seg, bodyErr, err := l.blobs.PutPartial(context.WithoutCancel(ctx), io.MultiReader(bytes.NewReader(head), body))
 	if err != nil {
 		return fresh{}, nil, storage(err)
 	}
@@ -500,7 +515,15 @@ func settle(tx *catalog.Tx, u quire.Upload, in *incoming, file quire.NodeID) err
 type active struct {
 	mu sync.Mutex // guards running
 	// running has the request that is receiving bytes for each upload.
-	running map[quire.UploadID]*receiving
+	running map[receiver]*receiving
+}
+
+// receiver names an upload together with who says that it is theirs, so that
+// nobody can end the request of somebody else.
+type receiver struct {
+	site  quire.SiteID
+	owner quire.UserID
+	id    quire.UploadID
 }
 
 type receiving struct {
@@ -510,7 +533,7 @@ type receiving struct {
 
 // start ends the older request on the upload and waits until what it brought
 // is kept; or, with Refuse, is refused itself.
-func (a *active) start(ctx context.Context, id quire.UploadID, o Append) (context.Context, func(), error) {
+func (a *active) start(ctx context.Context, id receiver, o Append) (context.Context, func(), error) {
 	ctx, cancel := context.WithCancel(ctx)
 	me := &receiving{ended: make(chan struct{}), cancel: func() {
 		cancel()
@@ -521,7 +544,7 @@ func (a *active) start(ctx context.Context, id quire.UploadID, o Append) (contex
 	for {
 		a.mu.Lock()
 		if a.running == nil {
-			a.running = make(map[quire.UploadID]*receiving)
+			a.running = make(map[receiver]*receiving)
 		}
 		older := a.running[id]
 		if older == nil {
@@ -551,7 +574,7 @@ func (a *active) start(ctx context.Context, id quire.UploadID, o Append) (contex
 }
 
 // stop ends the request on an upload, if there is one here.
-func (a *active) stop(id quire.UploadID) {
+func (a *active) stop(id receiver) {
 	a.mu.Lock()
 	older := a.running[id]
 	a.mu.Unlock()

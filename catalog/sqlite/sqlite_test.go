@@ -2,44 +2,191 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/catalog"
+	"github.com/quire-docs/quire/catalog/catalogtest"
 	"github.com/quire-docs/quire/catalog/sqlite"
 )
 
-func TestSmoke(t *testing.T) {
-	d, err := sqlite.Open(context.Background(), filepath.Join(t.TempDir(), "c.db"), nil)
+func TestSuite(t *testing.T) {
+	catalogtest.Run(t, func(t *testing.T) (a, b catalog.Driver) {
+		path := filepath.Join(t.TempDir(), "catalog.db")
+		return open(t, path), open(t, path)
+	})
+}
+
+func open(t testing.TB, path string) *sqlite.Driver {
+	t.Helper()
+	d, err := sqlite.Open(context.Background(), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := catalog.New(d)
+	return d
+}
+
+// TestOpenAtOnce: several processes that start on a new file all find it whole.
+func TestOpenAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			d, err := sqlite.Open(context.Background(), path, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := catalog.New(d).View(context.Background(), func(tx *catalog.Tx) error {
+				_, err := tx.Sites()
+				return err
+			}); err != nil {
+				t.Error(err)
+			}
+			d.Close()
+		})
+	}
+	wait.Wait()
+}
+
+// TestSettings: what makes a commit durable is set, and not left to defaults.
+func TestSettings(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	d := open(t, path)
+	defer d.Close()
+	for name, want := range map[string]int64{"synchronous": 2} {
+		err := d.Update(context.Background(), func(c catalog.Conn) error {
+			return c.Query("PRAGMA "+name, nil, func(cols []any) error {
+				if cols[0] != want {
+					t.Errorf("%s is %v", name, cols[0])
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	err := d.View(context.Background(), func(c catalog.Conn) error {
+		return c.Query("PRAGMA journal_mode", nil, func(cols []any) error {
+			if cols[0] != "wal" {
+				t.Errorf("journal_mode is %v", cols[0])
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNewerSchema: a database of a later version is left alone.
+func TestNewerSchema(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	open(t, path).Close()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)"); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	if d, err := sqlite.Open(context.Background(), path, nil); err == nil || !strings.Contains(err.Error(), "newer version") {
+		t.Errorf("%v", err)
+		if d != nil {
+			d.Close()
+		}
+	}
+}
+
+func TestNotADatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := sqlite.Open(context.Background(), path, nil); err == nil {
+		d.Close()
+		t.Error("it was opened")
+	}
+}
+
+// BenchmarkLockRefresh changes one small record durably, from several callers
+// at once, beside the rate at which the disk itself makes small writes durable.
+func BenchmarkLockRefresh(b *testing.B) {
+	folder := b.TempDir()
+	s := catalog.New(open(b, filepath.Join(folder, "catalog.db")))
 	defer s.Close()
 	ctx := context.Background()
-	err = s.Update(ctx, func(tx *catalog.Tx) error {
-		n := quire.Node{ID: "a", NameKey: "x", Created: tx.Now(), Kind: quire.File}
-		n.Lock.WOPI = &quire.WOPILock{ID: "l", Expires: tx.Now().Add(time.Minute)}
-		if err := tx.InsertNode(&n); err != nil {
-			return err
+	const files = 64
+	err := s.Update(ctx, func(tx *catalog.Tx) error {
+		for i := range files {
+			n := quire.Node{ID: quire.NodeID(fmt.Sprint("n", i)), NameKey: fmt.Sprint("n", i), Kind: quire.File}
+			if err := tx.InsertNode(&n); err != nil {
+				return err
+			}
 		}
-		return tx.InsertRevision(&quire.Revision{Node: "a", Number: 1}, &quire.Manifest{Streams: []quire.Stream{{ID: quire.MainContent}}})
+		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
-	err = s.View(ctx, func(tx *catalog.Tx) error {
-		n, err := tx.Node("a")
-		t.Log(n.Lock.WOPI, n.Created, err)
-		m, err := tx.Manifest("a", 1)
-		t.Log(m, err)
-		a, err := tx.Ancestry("a", "u")
-		t.Log(a, err)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
+	const d = 2 * time.Second
+	rate := func(callers int, f func(caller int) error) float64 {
+		var wait sync.WaitGroup
+		counts := make([]int, callers)
+		began := time.Now()
+		for c := range callers {
+			wait.Go(func() {
+				for time.Since(began) < d {
+					if err := f(c); err != nil {
+						b.Error(err)
+						return
+					}
+					counts[c]++
+				}
+			})
+		}
+		wait.Wait()
+		n := 0
+		for _, c := range counts {
+			n += c
+		}
+		return float64(n) / time.Since(began).Seconds()
+	}
+	for b.Loop() {
+		file, err := os.Create(filepath.Join(folder, "sync"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		disk := rate(1, func(int) error {
+			if _, err := file.Write(make([]byte, 4096)); err != nil {
+				return err
+			}
+			return file.Sync()
+		})
+		file.Close()
+		b.ReportMetric(disk, "fsync/s")
+		for _, callers := range []int{1, 16, 64} {
+			got := rate(callers, func(c int) error {
+				return s.Update(ctx, func(tx *catalog.Tx) error {
+					n, err := tx.Node(quire.NodeID(fmt.Sprint("n", c%files)))
+					if err != nil {
+						return err
+					}
+					n.Lock.WOPI = &quire.WOPILock{ID: "lock", Expires: tx.Now().Add(30 * time.Minute)}
+					return tx.UpdateNode(&n)
+				})
+			})
+			b.ReportMetric(got, fmt.Sprintf("refreshes/s-%d", callers))
+			b.ReportMetric(got/disk, fmt.Sprintf("ratio-%d", callers))
+		}
 	}
 }

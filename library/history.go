@@ -134,7 +134,11 @@ func (l *Library) LabelRevision(ctx context.Context, c quire.Caller, id quire.No
 			return err
 		}
 		r.Label = label
-		return tx.UpdateRevision(&r)
+		if err := tx.UpdateRevision(&r); err != nil || label != "" {
+			return err
+		}
+		// Nothing but its name may have kept it.
+		return tx.AddChore(catalog.Chore{Kind: choreThin, Subject: string(id), Due: tx.Now()})
 	})
 	return r, err
 }

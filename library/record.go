@@ -32,6 +32,9 @@ type Change struct {
 // time. The next call goes on from cursor; more says whether there is any yet.
 // An empty container is the whole site.
 func (l *Library) Changes(ctx context.Context, c quire.Caller, container quire.NodeID, after int64, since time.Time, limit int) (list []Change, cursor int64, more bool, err error) {
+	if limit, err = pageSize(limit, 1000); err != nil {
+		return nil, after, false, err
+	}
 	err = l.view(ctx, func(tx *catalog.Tx) error {
 		list, cursor, more = nil, after, false
 		t, err := l.siteTops(tx, c.Site)
@@ -97,6 +100,9 @@ func below(container, path string) bool {
 // Activities returns what happened to a node, the newest first, a page at a
 // time; before is the sequence number of the last one seen, or 0.
 func (l *Library) Activities(ctx context.Context, c quire.Caller, id quire.NodeID, before int64, limit int) (list []quire.Event, err error) {
+	if limit, err = pageSize(limit, 100); err != nil {
+		return nil, err
+	}
 	err = l.view(ctx, func(tx *catalog.Tx) error {
 		if _, err := l.find(tx, c, id, quire.Viewer); err != nil {
 			return err
@@ -126,6 +132,9 @@ func (l *Library) AddActivity(ctx context.Context, c quire.Caller, id quire.Node
 // time. Administrators only.
 func (l *Library) Audit(ctx context.Context, c quire.Caller, after int64, since time.Time, limit int) (list []quire.Event, err error) {
 	if err := admin(c); err != nil {
+		return nil, err
+	}
+	if limit, err = pageSize(limit, 1000); err != nil {
 		return nil, err
 	}
 	err = l.view(ctx, func(tx *catalog.Tx) error {

@@ -12,6 +12,9 @@ import (
 // themselves or own; for administrators, everything. Next continues a listing;
 // it is empty on the last page.
 func (l *Library) Trash(ctx context.Context, c quire.Caller, after string, limit int) (list []Entry, next string, err error) {
+	if limit, err = pageSize(limit, 100); err != nil {
+		return nil, "", err
+	}
 	err = l.view(ctx, func(tx *catalog.Tx) error {
 		list, next = nil, ""
 		if !c.Scope.Allows(quire.ScopeRead) {
@@ -46,7 +49,8 @@ func (l *Library) Trash(ctx context.Context, c quire.Caller, after string, limit
 }
 
 func mayUntrash(c quire.Caller, n quire.Node) bool {
-	if n.Trashed == nil || n.Site != c.Site || c.Within != "" {
+	if n.Trashed == nil || n.Trashed.Parent == "" || // a copy in the making
+		n.Site != c.Site || c.Within != "" {
 		return false
 	}
 	return c.Role == quire.RoleAdmin || c.User != "" && (n.Trashed.By == c.User || n.Owner == c.User)

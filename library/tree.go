@@ -219,24 +219,18 @@ func (l *Library) Move(ctx context.Context, c quire.Caller, id quire.NodeID, t q
 		} else if t.Name == "" && t.Path == "" {
 			t.Name = e.Name
 		}
-		if t.Path == "" {
-			// Only a change of case, or none: the node is in its own way.
-			clean, key, err := CheckName(t.Name)
-			if err != nil {
-				return err
-			}
-			if t.Parent == e.Parent && key == e.NameKey {
-				return l.place(tx, c, &e, e.Parent, clean, joinPath(pathUp(e.Path), clean))
-			}
+		// Only a change of case, or none: the node is in its own way.
+		switch name, itself, err := l.isAt(tx, e, t); {
+		case err != nil:
+			return err
+		case itself:
+			return l.place(tx, c, &e, e.Parent, name, joinPath(pathUp(e.Path), name))
 		}
 		p, err := l.resolve(tx, c, t)
 		if err != nil {
 			return err
 		}
 		if p.there != nil {
-			if p.there.ID == e.ID {
-				return l.place(tx, c, &e, e.Parent, p.name, joinPath(pathUp(e.Path), p.name))
-			}
 			if t.OnConflict != quire.Replace || p.there.IsContainer() || e.IsContainer() {
 				return l.existing(tx, p)
 			}
@@ -262,14 +256,36 @@ func (l *Library) Move(ctx context.Context, c quire.Caller, id quire.NodeID, t q
 	return e, err
 }
 
+// isAt says whether a target is the place where a node is already, and returns
+// the name as the target writes it.
+func (l *Library) isAt(tx *catalog.Tx, e Entry, t quire.Target) (name string, itself bool, err error) {
+	if t.Parent != "" {
+		clean, key, err := CheckName(t.Name)
+		return clean, t.Parent == e.Parent && key == e.NameKey, err
+	}
+	path := t.Path
+	if t.Name != "" {
+		path = joinPath(path, t.Name)
+	}
+	names, err := SplitPath(path)
+	if err != nil || len(names) == 0 {
+		return "", false, err
+	}
+	id, rest, err := l.walk(tx, e.Site, names)
+	return names[len(names)-1], id == e.ID && len(rest) == 0, err
+}
+
 // fits refuses to put a container into itself, and trees that are too deep.
 func (l *Library) fits(tx *catalog.Tx, e, parent Entry) error {
-	if !e.IsContainer() {
-		return nil
-	}
 	up, err := tx.Ancestry(parent.ID, "")
 	if err != nil {
 		return err
+	}
+	if !e.IsContainer() {
+		if len(up) > quire.MaxDepth {
+			return tooDeep()
+		}
+		return nil
 	}
 	for _, a := range up {
 		if a.ID == e.ID {

@@ -41,8 +41,12 @@ func Empty(k quire.LockKey) bool { return k == quire.LockKey{} }
 //	                                                     delete: no
 //
 // By rule: rename and delete are free; content follows quire.UnlockedRule.
-// Presenting both kinds at once is an error whatever the state.
+// Presenting both kinds at once is an error whatever the state, and so is a
+// change that is none of those above: what nobody thought of is not allowed.
 func MayChange(s quire.LockState, a Attempt, now time.Time) error {
+	if a.Change < Content || a.Change > Delete {
+		return &quire.Invalid{What: "change", Reason: "it is not known"}
+	}
 	if a.Key.WOPI != "" && a.Key.Coauth != "" {
 		return &quire.Invalid{What: "lock", Reason: "present a WOPI lock or a coauth lock, not both"}
 	}
@@ -111,28 +115,46 @@ func What(s quire.LockState) Blocker {
 	return None
 }
 
-// refuse is the refusal of a live state, with a reason for people. A holder is
-// named only who allowed it.
+// refuse is the refusal of a live state, with a reason for people. It names
+// nobody but a WOPI lock's holder who allowed it.
 func refuse(s quire.LockState) error {
 	e := &quire.Locked{State: s}
-	switch {
-	case s.WOPI != nil:
+	switch What(s) {
+	case ByWOPI:
 		who := "somebody"
 		if s.WOPI.Visible && s.WOPI.Name != "" {
 			who = s.WOPI.Name
 		}
-		with := ""
-		if s.WOPI.Editor != "" {
-			with = " in " + s.WOPI.Editor
-		}
-		e.Reason = who + " has been editing the file" + with + " since " + clock(s.WOPI.Since) +
+		e.Reason = who + " has been editing the file" + in(s.WOPI.Editor) + " since " + clock(s.WOPI.Since) +
 			"; it is locked until " + clock(s.WOPI.Expires) + ": try again later, or ask the owner to unlock it"
-	case len(s.Coauth) > 0:
-		e.Reason = "the file is being edited by several people at once: open it in the same editor, or try again later"
+	case ByCoauthAlone:
+		x := exclusive(s.Coauth)
+		e.Reason = "one of those who edit the file together" + in(x.Editor) + " has it alone; that lock was taken at " +
+			clock(x.Since) + " and lasts until " + clock(x.Expires) + ": try again in a moment"
+	case ByCoauth:
+		first, last := s.Coauth[0], s.Coauth[0].Expires
+		for _, c := range s.Coauth {
+			if c.Since.Before(first.Since) {
+				first = c
+			}
+			if c.Expires.After(last) {
+				last = c.Expires
+			}
+		}
+		e.Reason = "the file has been open for editing together" + in(first.Editor) + " since " + clock(first.Since) +
+			"; it is locked until " + clock(last) + ": open it in the same editor, or try again later"
 	default:
 		e.Reason = "the file is not locked by you: lock it first"
 	}
 	return e
 }
 
-func clock(t time.Time) string { return t.UTC().Format("15:04 MST") }
+func in(editor string) string {
+	if editor == "" {
+		return ""
+	}
+	return " in " + editor
+}
+
+// clock has the date too: a lock that is refreshed can be days old.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }

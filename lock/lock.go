@@ -65,15 +65,20 @@ type Request struct {
 	Type     quire.CoauthType // for GetCoauth
 	Metadata string           // for GetCoauth and RefreshCoauth: at most quire.MaxLockMetadata bytes
 	User     quire.UserID
-	Name     string // of the user, for others to see
+	Name     string // of the user, for others to see; never empty for GetCoauth
 	Editor   string
 	Same     SameID
 }
 
 // At returns a state without the locks that have expired at a time: a lock is
 // gone at the very instant it expires. An expired WOPI lock becomes the last
-// one; sequence, the file's sequence number, is still the one it ended with,
-// since every change drops expired locks first.
+// one, ended when it expired.
+//
+// sequence is the file's sequence number. It is taken for the one that the lock
+// ended with. While the lock lived only its holder could change the file, so
+// that is true until the first change after its end; therefore whoever stores
+// a change of a file must store At of its lock state in the same transaction,
+// or the old holder could save late over that change.
 func At(s quire.LockState, now time.Time, sequence int64) quire.LockState {
 	if w := s.WOPI; w != nil && !now.Before(w.Expires) {
 		s.Last = &quire.LastLock{ID: w.ID, User: w.User, Ended: w.Expires, Sequence: sequence}
@@ -95,7 +100,33 @@ func At(s quire.LockState, now time.Time, sequence int64) quire.LockState {
 	return s
 }
 
-// Apply decides a lock operation on a file at a time. The table:
+// NextExpiry returns when the first of the locks that are live at a time is
+// going to expire if nobody refreshes it; ok is false if there is none. It is
+// for display: what has expired needs no sweep.
+func NextExpiry(s quire.LockState, now time.Time) (next time.Time, ok bool) {
+	for _, t := range expiries(s) {
+		if now.Before(t) && (!ok || t.Before(next)) {
+			next, ok = t, true
+		}
+	}
+	return next, ok
+}
+
+func expiries(s quire.LockState) []time.Time {
+	var all []time.Time
+	if s.WOPI != nil {
+		all = append(all, s.WOPI.Expires)
+	}
+	for _, c := range s.Coauth {
+		all = append(all, c.Expires)
+	}
+	return all
+}
+
+// Apply decides a lock operation on a file at a time. With an error it returns
+// the live state, for an answer that tells of it; there is nothing to store.
+// Bad arguments are *quire.Invalid whatever the state, a refusal is
+// *quire.Locked, and a coauth table that is full *quire.Unavailable. The table:
 //
 //	                 free        WOPI, same id  WOPI, other id  coauth locks
 //	Lock             take        refresh        refuse          refuse

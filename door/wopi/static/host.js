@@ -13,7 +13,7 @@
   frame.id = "office_frame";
   frame.title = config.title;
   frame.allowFullscreen = true;
-  frame.setAttribute("allow", "clipboard-read *; clipboard-write *; fullscreen *");
+  frame.setAttribute("allow", "clipboard-read *; clipboard-write *");
   frame.setAttribute("sandbox", "allow-scripts allow-same-origin allow-forms allow-popups allow-top-navigation allow-popups-to-escape-sandbox allow-downloads allow-modals");
   document.getElementById("frame").appendChild(frame);
 

@@ -53,7 +53,7 @@ func (l *Library) SaveChunks(ctx context.Context, c quire.Caller, id quire.NodeI
 	if err := allow(c, snap.Entry.Access, quire.Editor); err != nil {
 		return Entry{}, quire.Saved{}, err
 	}
-	if err := mayChange(snap.Entry, lock.Content, o.Precondition, o.SameLock, time.Now()); err != nil {
+	if err := mayChange(snap.Entry, lock.Content, o.Precondition, o.SameLock, snap.now); err != nil {
 		return Entry{}, quire.Saved{}, err
 	}
 	if err := checkPrecondition(snap.Entry, o.Precondition); err != nil {

@@ -42,6 +42,7 @@ func (l *Library) rescue(ctx context.Context, c quire.Caller, id quire.NodeID, i
 		there, err := tx.Child(parent.ID, foldName(name))
 		switch {
 		case err == nil && !there.IsContainer() && lock.What(live(there, tx.Now())) == lock.None:
+			there.Lock = live(there, tx.Now()) // a change is stored with what of its lock is still in force
 			kept := Entry{Node: there, Path: joinPath(parent.Path, there.Name), Access: quire.Editor}
 			kept, _, err = l.revise(tx, c, kept, time.Time{}, in, o)
 			if err != nil {

@@ -25,6 +25,8 @@ type Snapshot struct {
 	Entry      Entry
 	Streams    map[quire.StreamID]*StreamView // those that were asked for and exist
 	Properties []quire.Property               // in order of their names
+
+	now time.Time // of the transaction that it is from
 }
 
 // Close releases what the streams have open.
@@ -58,7 +60,7 @@ func (l *Library) Snapshot(ctx context.Context, c quire.Caller, id quire.NodeID,
 			return quire.ErrNotAFile
 		}
 		old := tx.Now().Add(-quire.StreamLife)
-		snap = &Snapshot{Entry: e, Streams: make(map[quire.StreamID]*StreamView)}
+		snap = &Snapshot{Entry: e, now: tx.Now(), Streams: make(map[quire.StreamID]*StreamView)}
 		if m, err = tx.Manifest(id, e.Revision); err != nil {
 			return err
 		}

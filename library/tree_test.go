@@ -295,3 +295,5 @@ func TestCopyIsWhole(t *testing.T) {
 	f.expect("over a folder", "exists", err)
 	f.clean()
 }
+
+func lockRelease(id string) lock.Request { return lock.Request{Op: lock.Unlock, ID: id} }

@@ -203,6 +203,35 @@ func TestTableVersionIsWhatIsShown(t *testing.T) {
 	})
 }
 
+// Each of the five fields that a row shows counts; the others do not.
+func TestTableVersionFields(t *testing.T) {
+	rows := []struct {
+		name   string
+		change func(*quire.CoauthLock)
+		counts bool
+	}{
+		{"CoauthLockId", func(c *quire.CoauthLock) { c.ID = "A" }, true},
+		{"CoauthLockMetadata", func(c *quire.CoauthLock) { c.Metadata = "m" }, true},
+		{"CoauthLockType", func(c *quire.CoauthLock) { c.Type = quire.CoauthExclusive }, true},
+		{"UserFriendlyName", func(c *quire.CoauthLock) { c.Name = "Bob" }, true},
+		{"CoauthLockTime", func(c *quire.CoauthLock) { c.Since = c.Since.Add(time.Millisecond) }, true},
+		{"less than CoauthLockTime tells", func(c *quire.CoauthLock) { c.Since = c.Since.Add(time.Microsecond) }, false},
+		{"another time zone", func(c *quire.CoauthLock) { c.Since = c.Since.In(time.FixedZone("", 3600)) }, false},
+		{"the expiry", func(c *quire.CoauthLock) { c.Expires = c.Expires.Add(time.Hour) }, false},
+		{"the user's id", func(c *quire.CoauthLock) { c.User = "u9" }, false},
+		{"the editor", func(c *quire.CoauthLock) { c.Editor = "E" }, false},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			s := clone(coauthAB)
+			row.change(&s.Coauth[0])
+			if (lock.TableVersion(s) != lock.TableVersion(coauthAB)) != row.counts {
+				t.Errorf("got %s for %s", lock.TableVersion(s), text(s))
+			}
+		})
+	}
+}
+
 func TestNextExpiry(t *testing.T) {
 	mixed := table("a", "b", "c")
 	mixed.Coauth[0].Expires = start.Add(3 * time.Minute)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/door/fileapi"
+	"github.com/quire-docs/quire/door/ucloud"
 	"github.com/quire-docs/quire/door/web"
 	"github.com/quire-docs/quire/door/wopi"
 	"github.com/quire-docs/quire/door/wopi/discovery"
@@ -42,6 +43,7 @@ type serveCmd struct {
 	Grace          time.Duration `help:"How long bytes that nothing names any more are kept." env:"QUIRE_GRACE" default:"24h"`
 	KeepAll        time.Duration `help:"How long every revision of a file is kept." name:"keep-all" env:"QUIRE_KEEP_ALL" default:"24h"`
 	KeepHourly     time.Duration `help:"Until what age one revision an hour is kept." name:"keep-hourly" env:"QUIRE_KEEP_HOURLY" default:"192h"`
+	Provider       string        `help:"This server's provider id in the paths of the UCloud protocol." name:"ucloud-provider" env:"QUIRE_UCLOUD_PROVIDER" default:"quire"`
 	KeepDaily      time.Duration `help:"Until what age one revision a day is kept; 0 is for ever." name:"keep-daily" env:"QUIRE_KEEP_DAILY" default:"0"`
 }
 
@@ -118,6 +120,9 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log
 	files := fileapi.New(o.library, o.ids, fileapi.Options{PublicURL: public, Logger: log})
 	mux.Handle("/api/v1/", files)
 	mux.Handle("/1/", files)
+	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log})
+	mux.Handle("/ucloud/", cloud)
+	mux.Handle("/api/files/", cloud)
 	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors}))
 	mux.Handle("/wopi/", office)
 	pages := office.Pages()

@@ -205,6 +205,30 @@ func (c *Client) Remove(ctx context.Context, path string) (m Metadata, err error
 	return m, err
 }
 
+// Session is an upload that is under way, of whatever protocol.
+type Session struct {
+	UploadID string `json:"upload_id"`
+	Offset   int64  `json:"offset"` // bytes that are safe
+	Expires  string `json:"expires"`
+	Door     string `json:"door"`
+	Size     int64  `json:"size"` // 0 if it is not known
+	Complete bool   `json:"complete"`
+}
+
+// Uploads returns the caller's uploads.
+func (c *Client) Uploads(ctx context.Context) ([]Session, error) {
+	var out struct {
+		Uploads []Session `json:"uploads"`
+	}
+	err := c.call(ctx, http.MethodGet, "/api/v1/file/uploads", nil, &out)
+	return out.Uploads, err
+}
+
+// CancelUpload ends an upload and gives up what it received.
+func (c *Client) CancelUpload(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, "/api/v1/file/cancel_upload", url.Values{"upload_id": {id}}, nil)
+}
+
 // Revision is one entry of a file's history.
 type Revision struct {
 	Metadata

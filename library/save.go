@@ -42,7 +42,11 @@ func (l *Library) Save(ctx context.Context, c quire.Caller, t quire.Target, body
 		return Entry{}, quire.Saved{}, &quire.TooLarge{Limit: o.Max}
 	}
 	// A refusal that can be known now saves the client from sending the body.
-	room, refused := l.check(ctx, c, t, o)
+	// A little one is sent sooner than looked into.
+	room, refused := int64(-1), error(nil)
+	if !o.Sized || o.Length > quire.InlineMax {
+		room, refused = l.check(ctx, c, t, o)
+	}
 	if refused != nil && !(o.Rescue && refusal(refused)) {
 		return Entry{}, quire.Saved{}, refused
 	}

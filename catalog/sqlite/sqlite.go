@@ -108,15 +108,19 @@ func dsn(path string, readOnly bool) string {
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"foreign_keys(OFF)",
-		"cache_size(-65536)",
 		"temp_store(MEMORY)",
 		"wal_autocheckpoint(16384)",
 		"journal_size_limit(134217728)",
 	} {
 		q.Add("_pragma", p)
 	}
+	// Each connection has a cache of its own, in KiB; what they share is the
+	// operating system's.
 	if readOnly {
 		q.Add("_pragma", "query_only(ON)")
+		q.Add("_pragma", "cache_size(-4096)")
+	} else {
+		q.Add("_pragma", "cache_size(-16384)")
 	}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }

@@ -48,6 +48,7 @@ type commands struct {
 	Rm      rmCmd      `cmd:"" help:"Move a file or folder of a server to the trash."`
 	History historyCmd `cmd:"" help:"List the revisions of a file."`
 	Restore restoreCmd `cmd:"" help:"Make an old revision of a file current again."`
+	Uploads uploadsCmd `cmd:"" help:"List and cancel your uploads, whatever protocol they came by."`
 	Wopi    wopiCmd    `cmd:"" help:"Tools for WOPI, the protocol that editors speak."`
 	Fsck    fsckCmd    `cmd:"" help:"Verify every reference and every segment of the store."`
 	Gc      gcCmd      `cmd:"" help:"Delete expired uploads and segments that nothing names."`

@@ -303,6 +303,47 @@ func (c *restoreCmd) Run(a *app) error {
 	return a.print(m, "%s is at revision %d\n", m.Path, m.Revision)
 }
 
+type uploadsCmd struct {
+	List   uploadsListCmd   `cmd:"" help:"List your uploads."`
+	Cancel uploadsCancelCmd `cmd:"" help:"End an upload and give up what it received."`
+}
+
+type uploadsListCmd struct{ remote }
+
+func (c *uploadsListCmd) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	list, err := cl.Uploads(a.ctx)
+	if err != nil {
+		return err
+	}
+	if list == nil {
+		list = []client.Session{}
+	}
+	return a.table(list, "ID\tDOOR\tRECEIVED\tSIZE\tEXPIRES", len(list), func(i int) []any {
+		u := list[i]
+		return []any{u.UploadID, u.Door, u.Offset, u.Size, u.Expires}
+	})
+}
+
+type uploadsCancelCmd struct {
+	remote
+	ID string `arg:"" help:"The upload's id, as 'quire uploads list' shows it."`
+}
+
+func (c *uploadsCancelCmd) Run(a *app) error {
+	cl, err := c.client()
+	if err != nil {
+		return err
+	}
+	if err := cl.CancelUpload(a.ctx, c.ID); err != nil {
+		return fmt.Errorf("upload %s: %w", c.ID, err)
+	}
+	return a.print(map[string]string{"cancelled": c.ID}, "cancelled %s\n", c.ID)
+}
+
 // bar shows how far a transfer is, on a terminal.
 type bar struct {
 	w     io.Writer // nil shows nothing

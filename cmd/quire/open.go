@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/blob"
@@ -75,6 +76,9 @@ func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstP
 	} else if site, err = o.library.CreateSite(ctx, library.DefaultAccount, library.DefaultInstance, 0); err != nil {
 		return "", "", err
 	}
+	// A password hash takes 64 MiB, which a server that has just started would
+	// otherwise keep for minutes.
+	defer debug.FreeOSMemory()
 	given := password != ""
 	if !given {
 		password = library.NewID()[:16]

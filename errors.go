@@ -130,6 +130,7 @@ func (e *Incomplete) Error() string {
 type Unavailable struct {
 	Reason string
 	After  time.Duration // when to try again
+	Excess bool          // it is the caller who asks for too much at once
 }
 
 func (e *Unavailable) Error() string { return e.Reason }

@@ -468,6 +468,7 @@ type Saved struct {
 // transaction that makes the change. The zero value asks for nothing but that
 // no lock stands in the way.
 type Precondition struct {
+	Node     NodeID    // if not empty: what is changed must be this file, not another that has its name now
 	Revision *int64    // the current revision must be this one
 	Sequence *int64    // the current sequence number must be this one
 	Modified time.Time // if not zero: the content must not be newer than this

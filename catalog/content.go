@@ -194,6 +194,18 @@ func (t *Tx) ReleaseAll(site quire.SiteID, holder string) error {
 	return t.addUsage(site, holder, -bytes)
 }
 
+// SharedHolds returns the segments that two holders both hold.
+func (t *Tx) SharedHolds(one, other string) ([]quire.SegmentID, error) {
+	var list []quire.SegmentID
+	err := t.c.Query("SELECT a.segment FROM holds a JOIN holds b ON b.holder = $2 AND b.segment = a.segment WHERE a.holder = $1 ORDER BY a.segment",
+		[]any{one, other}, func(cols []any) error {
+			s, _ := cols[0].(string)
+			list = append(list, quire.SegmentID(s))
+			return nil
+		})
+	return list, err
+}
+
 // MoveHolds makes one holder hold all that another holds, in its place. The
 // two must not hold the same segment.
 func (t *Tx) MoveHolds(from, to string) error {

@@ -30,46 +30,43 @@ type fixture struct {
 	cat   *catalog.Store
 	blobs *blob.Store
 	files string // the folder of the blob store
+	store catalog.Driver
+	local blob.Driver
 	clock *clock
 	site  quire.Site
 	admin quire.Caller
 }
 
-// clock is the catalog's clock: the real one, put forward.
-type clock struct{ ahead atomic.Int64 }
+// clock is the catalog's clock: the real one, put forward, or one that stands
+// still between steps.
+type clock struct {
+	ahead atomic.Int64
+	stood atomic.Int64 // when it was stopped, in milliseconds; 0 is not
+}
 
-func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time {
+	if at := c.stood.Load(); at != 0 {
+		return time.UnixMilli(at).UTC().Add(time.Duration(c.ahead.Load()))
+	}
+	return time.Now().Add(time.Duration(c.ahead.Load()))
+}
+
+func (c *clock) stop() { c.stood.Store(time.Now().UnixMilli()) }
 
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// wrap puts something between the library and its stores; nil is nothing.
-type wrap struct {
-	catalog func(catalog.Driver) catalog.Driver
-	blob    func(blob.Driver) blob.Driver
-}
-
-func open(t testing.TB, opt library.Options) *fixture { return openWith(t, opt, wrap{}) }
-
-func openWith(t testing.TB, opt library.Options, w wrap) *fixture {
+func open(t testing.TB, opt library.Options) *fixture {
 	t.Helper()
 	ctx := context.Background()
 	folder := t.TempDir()
 	clock := new(clock)
-	db, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), clock.now)
+	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), clock.now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	local, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
+	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
 	if err != nil {
 		t.Fatal(err)
-	}
-	var driver catalog.Driver = db
-	if w.catalog != nil {
-		driver = w.catalog(driver)
-	}
-	var files blob.Driver = local
-	if w.blob != nil {
-		files = w.blob(files)
 	}
 	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
 	t.Cleanup(func() {
@@ -77,7 +74,10 @@ func openWith(t testing.TB, opt library.Options, w wrap) *fixture {
 			t.Error(err)
 		}
 	})
-	f := &fixture{Library: library.New(cat, blobs, opt), t: t, ctx: ctx, cat: cat, blobs: blobs, files: filepath.Join(folder, "blobs"), clock: clock}
+	f := &fixture{
+		Library: library.New(cat, blobs, opt), t: t, ctx: ctx, cat: cat, blobs: blobs,
+		files: filepath.Join(folder, "blobs"), store: driver, local: files, clock: clock,
+	}
 	if f.site, err = f.CreateSite(ctx, "main", "default", 0); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package library
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -10,15 +11,11 @@ import (
 	"github.com/quire-docs/quire/catalog"
 )
 
-// MetaBase is the key in an upload's Meta of the target's revision that the
-// upload goes on from, in decimal. Where it is set, an upload that is published
-// in the background replaces that revision only: if the file has moved on, the
-// content is kept at the target's path under another name.
+// MetaBase is the key in an upload's Meta of the revision of the target, in
+// decimal, that FinishUpload and PublishUpload may replace. If the file has
+// moved on from it, the content is kept at the target's path under another
+// name. Without it, whatever is there is replaced.
 const MetaBase = "base"
-
-// metaPublished marks uploads that share segments with the file that they were
-// published as.
-const metaPublished = "published"
 
 const chorePublish = "publish"
 
@@ -57,41 +54,107 @@ func (l *Library) RestartUpload(ctx context.Context, c quire.Caller, id quire.Up
 	return u, err
 }
 
-// PublishUpload makes what an upload has received so far the content of a
-// target, as CommitUpload does, but lets the upload go on. What is published
-// next becomes a further revision of the same file, where that is still as it
-// was published.
-func (l *Library) PublishUpload(ctx context.Context, c quire.Caller, id quire.UploadID, t quire.Target, o Save) (e Entry, done quire.Saved, err error) {
-	err = l.update(ctx, func(tx *catalog.Tx) error {
+// FinishUpload is CommitUpload for a session whose target was settled when it
+// began: its file, as far as MetaBase allows, or else its path. client is the
+// content's modification time, if it is known.
+func (l *Library) FinishUpload(ctx context.Context, c quire.Caller, id quire.UploadID, client time.Time) (e Entry, done quire.Saved, err error) {
+	return l.commitUpload(ctx, c, id, func(tx *catalog.Tx, u *quire.Upload, in *incoming) (Entry, quire.Saved, error) {
+		return l.landUpload(tx, c, u, in, client)
+	})
+}
+
+// PublishUpload makes what an upload has received so far the content of its
+// target, as FinishUpload would, and lets the upload go on: also a request that
+// is adding to it now. What is published later becomes a further revision of
+// the same file.
+func (l *Library) PublishUpload(ctx context.Context, c quire.Caller, id quire.UploadID) error {
+	return l.update(ctx, func(tx *catalog.Tx) error {
 		u, err := l.upload(tx, c, id)
 		if err != nil {
 			return err
 		}
-		e, done, err = l.publish(tx, c, &u, t, o)
-		return err
+		return l.publish(tx, c, &u)
 	})
-	return e, done, err
 }
 
-func (l *Library) publish(tx *catalog.Tx, c quire.Caller, u *quire.Upload, t quire.Target, o Save) (Entry, quire.Saved, error) {
+func (l *Library) publish(tx *catalog.Tx, c quire.Caller, u *quire.Upload) error {
 	in, err := received(tx, *u)
 	if err != nil {
-		return Entry{}, quire.Saved{}, err
+		return err
 	}
-	e, done, err := l.land(tx, c, t, in, o)
+	if there, err := isPublished(tx, u, in); err != nil || there {
+		return err
+	}
+	e, _, err := l.landUpload(tx, c, u, in, u.Target.Client)
 	if err != nil {
-		return Entry{}, quire.Saved{}, err
+		return err
 	}
-	if err := holdAll(tx, e, in); err != nil {
-		return Entry{}, quire.Saved{}, err
+	if in.used {
+		if err := holdAll(tx, e, in); err != nil {
+			return err
+		}
 	}
-	meta := map[string]string{}
-	for k, v := range u.Meta {
-		meta[k] = v
+	// The row stays as it is where it can, because a change of it would make a
+	// request that is adding to the upload lose.
+	if e.ID == u.Target.Node {
+		return nil
 	}
-	meta[metaPublished], meta[MetaBase] = strconv.FormatInt(u.Received, 10), strconv.FormatInt(e.Revision, 10)
-	u.Meta, u.Target.Node = meta, e.ID
-	return e, done, tx.UpdateUpload(u)
+	u.Target.Node = e.ID
+	return tx.UpdateUpload(u)
+}
+
+// isPublished says whether the target's current revision is what the upload
+// has.
+func isPublished(tx *catalog.Tx, u *quire.Upload, in *incoming) (bool, error) {
+	n, ours, err := ourRevision(tx, u)
+	if err != nil || !ours {
+		return false, err
+	}
+	m, err := tx.Manifest(n.ID, n.Revision)
+	return err == nil && slices.Equal(m.Main().Extents, in.extents), err
+}
+
+// ourRevision returns the target's file, and whether its current revision was
+// published by the upload itself.
+func ourRevision(tx *catalog.Tx, u *quire.Upload) (n quire.Node, ours bool, err error) {
+	if u.Target.Node == "" {
+		return n, false, nil
+	}
+	n, err = tx.Node(u.Target.Node)
+	if errors.Is(err, quire.ErrNotFound) || err == nil && n.IsContainer() {
+		return n, false, nil
+	}
+	if err != nil {
+		return n, false, err
+	}
+	r, err := tx.Revision(n.ID, n.Revision)
+	return n, err == nil && r.Session == string(u.ID), err
+}
+
+// landUpload lands an upload's content in its file, or beside it if that has
+// gone or moved on.
+func (l *Library) landUpload(tx *catalog.Tx, c quire.Caller, u *quire.Upload, in *incoming, client time.Time) (Entry, quire.Saved, error) {
+	t, o := u.Target, Save{Session: string(u.ID)}
+	t.Client = client
+	if t.Node != "" {
+		if base, err := strconv.ParseInt(u.Meta[MetaBase], 10, 64); err == nil {
+			n, ours, err := ourRevision(tx, u)
+			if err != nil {
+				return Entry{}, quire.Saved{}, err
+			}
+			if ours {
+				base = n.Revision
+			}
+			o.Revision = &base
+		}
+		e, done, err := l.land(tx, c, quire.Target{Node: t.Node, Client: client}, in, o)
+		var moved *quire.Conflict
+		if t.Path == "" || !errors.As(err, &moved) && !errors.Is(err, quire.ErrNotFound) {
+			return e, done, err
+		}
+		t.Node, o.Revision = "", nil
+	}
+	return l.land(tx, c, t, in, o)
 }
 
 // planPublish plans that what an upload has is published when nothing more has
@@ -126,7 +189,7 @@ func (l *Library) publishQuiet(ctx context.Context, id quire.UploadID) error {
 			return err
 		}
 		c := quire.Caller{User: user.ID, Site: user.Site, Name: user.Name, Role: user.Role, Scope: quire.ScopeWrite, Door: u.Door}
-		if err := l.publishWhereItFits(tx, c, &u); err != nil {
+		if err := l.publish(tx, c, &u); err != nil {
 			return err
 		}
 		return tx.DeleteChore(chorePublish, string(id))
@@ -141,24 +204,4 @@ func (l *Library) publishQuiet(ctx context.Context, id quire.UploadID) error {
 		}
 		return planPublish(tx, id, time.Minute)
 	})
-}
-
-// publishWhereItFits publishes to the file that the upload is for, or beside
-// it if that has gone or moved on.
-func (l *Library) publishWhereItFits(tx *catalog.Tx, c quire.Caller, u *quire.Upload) error {
-	t, o := u.Target, Save{}
-	if t.Node != "" {
-		t = quire.Target{Node: t.Node, Client: t.Client}
-		if base, err := strconv.ParseInt(u.Meta[MetaBase], 10, 64); err == nil {
-			o.Revision = &base
-		}
-	}
-	_, _, err := l.publish(tx, c, u, t, o)
-	var moved *quire.Conflict
-	if (errors.As(err, &moved) || errors.Is(err, quire.ErrNotFound)) && u.Target.Node != "" && u.Target.Path != "" {
-		t = u.Target
-		t.Node = ""
-		_, _, err = l.publish(tx, c, u, t, Save{})
-	}
-	return err
 }

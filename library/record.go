@@ -80,6 +80,10 @@ func (l *Library) Changes(ctx context.Context, c quire.Caller, container quire.N
 	return list, cursor, more, err
 }
 
+// EventLife returns how long events are kept. What happened after a cursor that
+// is older may have been forgotten.
+func (l *Library) EventLife() time.Duration { return l.opt.EventLife }
+
 // LatestChange returns the cursor of what happened last in the caller's site.
 func (l *Library) LatestChange(ctx context.Context, c quire.Caller) (cursor int64, err error) {
 	err = l.view(ctx, func(tx *catalog.Tx) error {

@@ -99,7 +99,7 @@ func (l *Library) check(ctx context.Context, c quire.Caller, t quire.Target, o S
 func (l *Library) maySave(tx *catalog.Tx, c quire.Caller, t quire.Target, p place, o Save) error {
 	if p.there == nil {
 		switch {
-		case o.Present || o.Revision != nil || o.Sequence != nil:
+		case o.Present || o.Node != "" || o.Revision != nil || o.Sequence != nil:
 			return quire.ErrNotFound
 		case !lock.Empty(o.Key):
 			return &quire.Locked{Reason: "the file is new and cannot be locked: save it without a lock"}
@@ -134,7 +134,8 @@ func mayChange(e Entry, change lock.Change, pre quire.Precondition, same lock.Sa
 }
 
 func checkPrecondition(e Entry, pre quire.Precondition) error {
-	if pre.Revision != nil && *pre.Revision != e.Revision || pre.Sequence != nil && *pre.Sequence != e.Sequence ||
+	if pre.Node != "" && pre.Node != e.ID ||
+		pre.Revision != nil && *pre.Revision != e.Revision || pre.Sequence != nil && *pre.Sequence != e.Sequence ||
 		!pre.Modified.IsZero() && e.Modified.After(pre.Modified) {
 		return &quire.Conflict{Current: e.Node}
 	}

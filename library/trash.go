@@ -71,6 +71,26 @@ func (l *Library) trashed(tx *catalog.Tx, c quire.Caller, id quire.NodeID) (quir
 	return n, nil
 }
 
+// Trashed returns a deleted node that the caller may restore, with the path that
+// it had in its container as that is now; the path is empty if that container is
+// gone too.
+func (l *Library) Trashed(ctx context.Context, c quire.Caller, id quire.NodeID) (e Entry, err error) {
+	err = l.view(ctx, func(tx *catalog.Tx) error {
+		n, err := l.trashed(tx, c, id)
+		if err != nil {
+			return err
+		}
+		e = Entry{Node: n, Access: quire.Owner}
+		parent, err := l.find(tx, c, n.Trashed.Parent, quire.Editor)
+		if errors.Is(err, quire.ErrNotFound) {
+			return nil
+		}
+		e.Path = joinPath(parent.Path, n.Name)
+		return err
+	})
+	return e, err
+}
+
 // Untrash brings a deleted node back to where it was, or to the root if that
 // container is gone. If its name has been taken meanwhile it gets a free one.
 func (l *Library) Untrash(ctx context.Context, c quire.Caller, id quire.NodeID) (e Entry, err error) {

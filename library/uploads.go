@@ -63,7 +63,7 @@ func (l *Library) CreateUpload(ctx context.Context, c quire.Caller, n NewUpload)
 			return err
 		}
 		if open >= int64(l.opt.MaxUploads) {
-			return &quire.Unavailable{Reason: "too many uploads are open: finish or cancel some first", After: time.Minute}
+			return &quire.Unavailable{Reason: "too many uploads are open: finish or cancel some first", After: time.Minute, Excess: true}
 		}
 		u = quire.Upload{
 			ID: quire.UploadID(NewID()), Site: c.Site, Owner: c.User, Door: c.Door,
@@ -412,6 +412,18 @@ func overlay(tx *catalog.Tx, id quire.UploadID, x catalog.UploadExtent) error {
 // gives the same answer for as long as the session lives. When it fails, the
 // session is as it was and can be committed again.
 func (l *Library) CommitUpload(ctx context.Context, c quire.Caller, id quire.UploadID, t quire.Target, o Save) (e Entry, done quire.Saved, err error) {
+	return l.commitUpload(ctx, c, id, func(tx *catalog.Tx, u *quire.Upload, in *incoming) (Entry, quire.Saved, error) {
+		t := t
+		if t == (quire.Target{}) {
+			t = u.Target
+		}
+		return l.land(tx, c, t, in, o)
+	})
+}
+
+// commitUpload is CommitUpload with a way to land.
+func (l *Library) commitUpload(ctx context.Context, c quire.Caller, id quire.UploadID,
+	land func(*catalog.Tx, *quire.Upload, *incoming) (Entry, quire.Saved, error)) (e Entry, done quire.Saved, err error) {
 	err = l.update(ctx, func(tx *catalog.Tx) error {
 		u, err := l.upload(tx, c, id)
 		if err != nil {
@@ -425,14 +437,11 @@ func (l *Library) CommitUpload(ctx context.Context, c quire.Caller, id quire.Upl
 		if u.Declared >= 0 && u.Received != u.Declared {
 			return &quire.Incomplete{Got: u.Received, Expected: u.Declared}
 		}
-		if t == (quire.Target{}) {
-			t = u.Target
-		}
 		in, err := received(tx, u)
 		if err != nil {
 			return err
 		}
-		if e, done, err = l.land(tx, c, t, in, o); err != nil {
+		if e, done, err = land(tx, &u, in); err != nil {
 			return err
 		}
 		if err := settle(tx, u, in, e.ID); err != nil {
@@ -486,14 +495,12 @@ func settle(tx *catalog.Tx, u quire.Upload, in *incoming, file quire.NodeID) err
 	if err != nil {
 		return err
 	}
-	if u.Meta[metaPublished] != "" {
-		theirs, err := tx.Holds(catalog.NodeHolder(file))
-		if err != nil {
-			return err
-		}
-		for _, id := range theirs {
-			delete(needed, id) // the file has it already
-		}
+	published, err := tx.SharedHolds(catalog.UploadHolder(u.ID), catalog.NodeHolder(file))
+	if err != nil {
+		return err
+	}
+	for _, id := range published {
+		delete(needed, id) // the file has it already
 	}
 	for _, id := range held {
 		if !needed[id] { // rewritten since, or the same bytes as before

@@ -257,6 +257,17 @@ func holds(t *testing.T, s *stores) {
 		return errors.Join(tx.Hold("s", "n1", "x"), tx.Hold("s", "n1", "x"))
 	})
 	usage(207)
+	s.view(func(tx *catalog.Tx) error {
+		both, err := tx.SharedHolds("u1", "n1")
+		if len(both) != 1 || both[0] != "x" {
+			t.Errorf("u1 and n1 share %v", both)
+		}
+		none, err2 := tx.SharedHolds("u1", "n2")
+		if len(none) != 0 {
+			t.Errorf("u1 and n2 share %v", none)
+		}
+		return errors.Join(err, err2)
+	})
 	s.update(func(tx *catalog.Tx) error { return tx.MoveHolds("u1", "n2") })
 	usage(207)
 	s.update(func(tx *catalog.Tx) error {

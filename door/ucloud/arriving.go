@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
+	"sync"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/library"
@@ -132,9 +134,62 @@ func (f *folder) store(a *arriving, body io.Reader) error {
 	if !f.tree {
 		return f.storeSingle(a, body)
 	}
-	t := quire.Target{Path: a.full, OnConflict: policy(f.upload.Meta[metaPolicy]).files(), Client: a.mtime}
-	_, _, err := f.lib.Save(f.keep, f.caller, t, body, library.Save{Length: a.size, Sized: true})
+	cut := strings.LastIndexByte(a.full, '/')
+	parent, err := f.parent(a.full[:cut])
+	if err != nil {
+		return err
+	}
+	t := quire.Target{Parent: parent, Name: a.full[cut+1:], OnConflict: policy(f.upload.Meta[metaPolicy]).files(), Client: a.mtime}
+	o := library.Save{Length: a.size, Sized: true}
+	_, _, err = f.lib.Save(f.keep, f.caller, t, body, o)
+	if again, ok := body.(io.Seeker); ok && errors.Is(err, quire.ErrNotFound) {
+		// The folder has gone meanwhile: this one and the next make it anew.
+		f.dirs.forget(a.full[:cut])
+		t.Parent, t.Name, t.Path = "", "", a.full
+		if _, err := again.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, _, err = f.lib.Save(f.keep, f.caller, t, body, o)
+	}
 	return err
+}
+
+// dirs remembers the folders that a connection puts files into, so that not
+// each of them is walked to from the root.
+type dirs struct {
+	mu sync.Mutex // guards ids
+	// ids has folders by their path in the site.
+	ids map[string]func() (quire.NodeID, error)
+}
+
+// maxDirs bounds the memory of dirs.
+const maxDirs = 4096
+
+func (d *dirs) forget(path string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.ids, path)
+}
+
+// parent returns the folder at a path, made if it is not there.
+func (f *folder) parent(path string) (quire.NodeID, error) {
+	if path == f.base {
+		return f.upload.Target.Node, nil
+	}
+	f.dirs.mu.Lock()
+	get := f.dirs.ids[path]
+	if get == nil {
+		get = sync.OnceValues(func() (quire.NodeID, error) {
+			e, _, err := f.lib.CreateContainer(f.keep, f.caller, quire.Target{Path: path, OnConflict: quire.Replace})
+			return e.ID, err
+		})
+		if f.dirs.ids == nil || len(f.dirs.ids) == maxDirs {
+			f.dirs.ids = make(map[string]func() (quire.NodeID, error))
+		}
+		f.dirs.ids[path] = get
+	}
+	f.dirs.mu.Unlock()
+	return get()
 }
 
 // storeSingle stores the one file of a file's session. The session collects it
@@ -143,8 +198,10 @@ func (f *folder) storeSingle(a *arriving, body io.Reader) error {
 	if f.upload.Done != nil {
 		return bad("the upload is complete: create another one")
 	}
-	if err := f.align(f.keep, 0, a.size); err != nil {
-		return err
+	if fresh := f.upload.Declared < 0 && f.upload.Received <= a.size; !fresh {
+		if err := f.align(f.keep, 0, a.size); err != nil {
+			return err
+		}
 	}
 	_, _, err := f.lib.Append(f.keep, f.caller, f.upload.ID, 0, body, library.Append{Length: a.size, Sized: true, Rewrite: true, Refuse: true})
 	if err != nil {

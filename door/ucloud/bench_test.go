@@ -152,7 +152,9 @@ func TestLargeFiles(t *testing.T) {
 				f.cut(u, at, size, part[:n], random.IntN(n))
 				u = f.chunked("/main/chunks.bin", "RENAME")
 			}
-			f.put(u, at, size, string(part[:n]), 200)
+			if a := f.send(chunk(u, at, size, part[:n])); a.status != 200 {
+				t.Fatalf("chunk at %d: %d %s", at, a.status, a.body)
+			}
 			at += int64(n)
 		}
 		same("/chunks.bin")

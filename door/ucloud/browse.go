@@ -199,6 +199,11 @@ func (c *call) retrieve(id string) error {
 		return err
 	}
 	e, err := c.lib.Lookup(c.ctx, c.caller, path)
+	if err == nil && !e.IsContainer() {
+		if err = c.settle(e.ID); err == nil {
+			e, err = c.lib.Stat(c.ctx, c.caller, e.ID)
+		}
+	}
 	if err != nil {
 		return err
 	}

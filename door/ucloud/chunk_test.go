@@ -228,6 +228,28 @@ func TestTokenOfAnotherSession(t *testing.T) {
 	f.has("/c", "01234567")
 }
 
+// TestSessionLife: each byte gives a session 48 hours; it does not go on after
+// that.
+func TestSessionLife(t *testing.T) {
+	f := open(t, ucloud.Options{})
+	u := f.chunked("/main/a", "REJECT")
+	for at := range int64(3) {
+		f.put(u, at, 9, "x", 200)
+		f.later.Add(int64(47 * time.Hour))
+	}
+	f.put(u, -1, 9, "x", 200)
+	f.later.Add(int64(48 * time.Hour))
+	f.put(u, -1, 9, "x", 404)
+	// A life that is set too short is half an hour all the same.
+	f.opt.Life = time.Second
+	f.restart()
+	u = f.chunked("/main/b", "REJECT")
+	f.later.Add(int64(29 * time.Minute))
+	f.put(u, 0, 9, "x", 200)
+	f.later.Add(int64(31 * time.Minute))
+	f.put(u, 1, 9, "x", 404)
+}
+
 func TestLastChunkAgain(t *testing.T) {
 	f := open(t, ucloud.Options{})
 	u := f.chunked("/main/a", "REJECT")
@@ -288,6 +310,56 @@ func TestWithoutTotalSize(t *testing.T) {
 		t.Fatalf("got %d revisions, %v", len(revs), err)
 	}
 	quiet()
+	f.clean()
+}
+
+// TestPublishingDisturbsNobody: what is published leaves a chunk on its way
+// alone, and somebody else's work, too.
+func TestPublishingDisturbsNobody(t *testing.T) {
+	f := open(t, ucloud.Options{})
+	u := f.chunked("/main/doc.txt", "RENAME")
+	f.put(u, 0, -1, "0123", 200)
+	body, slow := io.Pipe()
+	r := chunk(u, 4, -1, make([]byte, 4))
+	r.Body, r.ContentLength = body, 4
+	got := make(chan int, 1)
+	go func() {
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			got <- 0
+			return
+		}
+		resp.Body.Close()
+		got <- resp.StatusCode
+	}()
+	slow.Write([]byte("45"))
+	// Its sender may look at the file at any time.
+	if a := f.call(f.token, "GET", "/api/files/retrieve?id=/main/doc.txt", ""); !strings.Contains(a.body, `"sizeInBytes":4`) {
+		t.Errorf("got %s", a.body)
+	}
+	slow.Write([]byte("67"))
+	slow.Close()
+	if status := <-got; status != 200 {
+		t.Errorf("the chunk got %d", status)
+	}
+	look := func() {
+		t.Helper()
+		if a := f.call(f.token, "POST", "/api/files/download", `{"items":[{"id":"/main/doc.txt"}]}`); a.status != 200 {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+	}
+	look()
+	look()
+	f.has("/doc.txt", "01234567")
+	if e, _ := f.lib.Lookup(f.ctx, f.admin, "/doc.txt"); e.Revision != 3 {
+		t.Errorf("looking made revision %d", e.Revision)
+	}
+	f.store("/doc.txt", "somebody else's")
+	f.put(u, -1, -1, "89", 200)
+	look()
+	f.put(u, -1, 12, "ab", 200)
+	f.has("/doc.txt", "somebody else's")
+	f.has("/doc(1).txt", "0123456789ab")
 	f.clean()
 }
 

@@ -35,6 +35,9 @@ func createDownload(c *call) error {
 		if e.IsContainer() {
 			return downloadAnswer{}, quire.ErrNotAFile
 		}
+		if err := c.settle(e.ID); err != nil {
+			return downloadAnswer{}, err
+		}
 		b, err := json.Marshal(pass{c.caller.User, e.ID})
 		if err != nil {
 			return downloadAnswer{}, err

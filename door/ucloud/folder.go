@@ -66,6 +66,7 @@ type folder struct {
 	absent map[string]bool
 	beat   time.Time // when the session's life was last extended
 
+	dirs  dirs
 	out   outbox
 	saves sync.WaitGroup
 	slots chan struct{}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/library"
 )
 
 // A session is one of the library's uploads. For a file it collects the bytes;
@@ -132,7 +131,6 @@ func (d *Door) attach(ctx context.Context, c quire.Caller, u quire.Upload) (quir
 	return d.lib.DescribeUpload(ctx, c, u.ID, func(u *quire.Upload) error {
 		turn, _ := strconv.Atoi(u.Meta[metaTurn])
 		u.Meta = with(u.Meta, metaTurn, strconv.Itoa(turn+1))
-		u.Expires = time.Now().Add(u.Life)
 		return nil
 	})
 }
@@ -179,20 +177,28 @@ func (s *session) align(ctx context.Context, at, total int64) error {
 // made and somebody else has changed since is left alone: the upload goes
 // beside it.
 func (s *session) finish(ctx context.Context, mtime time.Time) error {
-	t := quire.Target{Node: s.upload.Target.Node, Client: mtime}
-	var o library.Save
-	if base, err := strconv.ParseInt(s.upload.Meta[library.MetaBase], 10, 64); err == nil {
-		o.Revision = &base
-	}
-	_, done, err := s.lib.CommitUpload(ctx, s.caller, s.upload.ID, t, o)
-	var moved *quire.Conflict
-	if errors.As(err, &moved) || errors.Is(err, quire.ErrNotFound) {
-		t = s.upload.Target
-		t.Node, t.Client = "", mtime
-		_, done, err = s.lib.CommitUpload(ctx, s.caller, s.upload.ID, t, library.Save{})
-	}
+	_, done, err := s.lib.FinishUpload(ctx, s.caller, s.upload.ID, mtime)
 	if err == nil {
 		s.upload.Done = &done
 	}
 	return err
+}
+
+// settle publishes what the caller's own unfinished uploads have for a file
+// that they want to look at now.
+func (c *call) settle(id quire.NodeID) error {
+	open, err := c.lib.OpenUploads(c.ctx, c.caller)
+	if err != nil {
+		return err
+	}
+	for _, u := range open {
+		if u.Target.Node != id || u.Declared >= 0 || u.Received == 0 || u.Meta[metaType] != typeFile || !c.caller.Scope.Allows(quire.ScopeWrite) {
+			continue
+		}
+		// Where it cannot be published now, the background work says so later.
+		if err := c.lib.PublishUpload(c.ctx, c.caller, u.ID); err != nil {
+			c.log.Info("an unfinished upload cannot be shown yet", "upload", u.ID, "error", err)
+		}
+	}
+	return nil
 }

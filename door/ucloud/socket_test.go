@@ -292,6 +292,30 @@ func (f *fixture) waitGone(u upload) {
 	f.t.Error("the session lives on after CLOSE")
 }
 
+// TestFolderThatGoes: a folder that somebody deletes in the middle is made
+// anew for what comes after.
+func TestFolderThatGoes(t *testing.T) {
+	f := open(t, ucloud.Options{})
+	u := f.begin("/main/tree", "FOLDER", `["WEBSOCKET"]`, "RENAME")
+	c := dial(t, u.Endpoint)
+	c.send(frame(4, listing(0, 3, day, "sub/one"), listing(1, 3, day, "sub/two"), listing(2, 3, day, "sub/three")))
+	c.send(frame(2, u32(0), []byte("111")))
+	c.done(1)
+	e, err := f.lib.Lookup(f.ctx, f.admin, "/tree/sub")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.lib.Delete(f.ctx, f.admin, e.ID, quire.Precondition{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	c.send(frame(2, u32(1), []byte("222")))
+	c.send(frame(2, u32(2), []byte("333")))
+	c.done(3)
+	f.has("/tree/sub/two", "222")
+	f.has("/tree/sub/three", "333")
+	f.clean()
+}
+
 func TestFolderAgain(t *testing.T) {
 	f := open(t, ucloud.Options{})
 	exists := func(path string, want bool) {
@@ -541,7 +565,7 @@ func TestManyFiles(t *testing.T) {
 		}
 	}
 	c.conn.Close(websocket.StatusNormalClosure, "")
-	for _, id := range []uint32{0, 7, 49, 507, 1234, n - 1} {
+	for _, id := range []uint32{0, 7, 49, 507, 1034, n - 1} {
 		f.has(fmt.Sprintf("/tree/d%d/f%d", id%10, id), string(data(id)))
 	}
 	f.clean()

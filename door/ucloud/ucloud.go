@@ -14,7 +14,8 @@
 //     or a WebSocket.
 //   - Without a total size an upload has no end: what has come is published as
 //     a revision when nothing more came for half a minute (plus up to a minute
-//     until the background work looks), and the session goes on.
+//     until the background work looks), or when its sender asks for the file by
+//     retrieve or createDownload; the session goes on.
 //   - createUpload attaches to an unfinished upload of the same caller, path and
 //     policy if that has bytes. The older token then stops working, so two tabs
 //     never mix their bytes. A first chunk at 0 with another total size starts

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type fixture struct {
 	folder string
 	opt    ucloud.Options
 	stall  time.Duration
+	later  atomic.Int64 // how far the store's clock is ahead
 
 	lib   *library.Library
 	ids   *identity.Authority
@@ -62,7 +64,9 @@ func open(t testing.TB, opt ucloud.Options) *fixture {
 // start opens the library in the folder and serves it.
 func (f *fixture) start() {
 	f.t.Helper()
-	driver, err := sqlite.Open(f.ctx, filepath.Join(f.folder, "catalog.db"), nil)
+	driver, err := sqlite.Open(f.ctx, filepath.Join(f.folder, "catalog.db"), func() time.Time {
+		return time.Now().Add(time.Duration(f.later.Load()))
+	})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -122,6 +122,7 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log
 	mux.Handle("/1/", files)
 	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log})
 	mux.Handle("/ucloud/", cloud)
+	mux.Handle("/api/files", cloud) // delete
 	mux.Handle("/api/files/", cloud)
 	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors}))
 	mux.Handle("/wopi/", office)

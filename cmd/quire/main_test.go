@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,18 +58,21 @@ func startServer(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Setenv("QUIRE_SERVER", s.url)
 	ts.Setenv("QUIRE_PUBLIC_URL", s.url)
-	running[ts.Getenv("QUIRE_DATA")] = s
+	running.Store(ts.Getenv("QUIRE_DATA"), s)
 	ts.Defer(func() { s.kill() })
 }
 
-// running has each script's server by its data folder. Scripts run one at a
-// time here, since none calls Parallel on its own.
-var running = map[string]*process{}
+// running has each script's server, a *process, by its data folder.
+var running sync.Map
 
 // killServer is the script command 'kill': the server ends at once, as by
 // SIGKILL.
 func killServer(ts *testscript.TestScript, _ bool, _ []string) {
-	running[ts.Getenv("QUIRE_DATA")].kill()
+	s, ok := running.Load(ts.Getenv("QUIRE_DATA"))
+	if !ok {
+		ts.Fatalf("kill: no server was started")
+	}
+	s.(*process).kill()
 }
 
 // randomFile is the script command 'random FILE BYTES'.

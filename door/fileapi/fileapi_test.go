@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -154,6 +155,12 @@ func TestPutAndGet(t *testing.T) {
 		if d := a.Header.Get("Content-Disposition"); !strings.Contains(d, "filename*=UTF-8''%C3%9Cbersicht") || !strings.HasPrefix(d, "attachment") {
 			t.Errorf("Content-Disposition %q", d)
 		}
+	}
+	odd := "a;b=c+d&e,'f' (1)%20.txt"
+	f.put("/"+odd, "x")
+	_, named, err := mime.ParseMediaType(f.do("GET", "/api/v1/file/get?path="+url.QueryEscape("/"+odd), nil).Header.Get("Content-Disposition"))
+	if err != nil || named["filename"] != odd {
+		t.Errorf("Content-Disposition names %q (%v)", named["filename"], err)
 	}
 	head := f.do("HEAD", "/api/v1/file/get?uid="+uid, nil)
 	if head.StatusCode != 200 || len(head.body) != 0 || head.ContentLength != 11 {

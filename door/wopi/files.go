@@ -231,7 +231,7 @@ func (c *call) rawFile(sig string) error {
 	}
 	defer in.Close()
 	if t.Attach {
-		c.w.Header().Set("Content-Disposition", "attachment; filename*=UTF-8''"+url.PathEscape(in.Entry.Name))
+		c.w.Header().Set("Content-Disposition", "attachment; filename*=UTF-8''"+strings.ReplaceAll(url.QueryEscape(in.Entry.Name), "+", "%20"))
 	}
 	c.serveContent(in)
 	return nil

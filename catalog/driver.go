@@ -15,7 +15,8 @@ import (
 // A Driver is safe for concurrent use. Package catalogtest tests each sentence
 // of this interface.
 type Driver interface {
-	// View runs f in a read-only transaction over one consistent snapshot.
+	// View runs f in a read-only transaction over one consistent snapshot and
+	// returns its error. A context that ends before f starts cancels it.
 	// Writers do not block it and it does not block them. What was committed
 	// before View was called is in the snapshot.
 	View(ctx context.Context, f func(Conn) error) error
@@ -47,7 +48,9 @@ type Driver interface {
 }
 
 // Conn is one transaction. It is valid until the function that got it returns,
-// and must be used by one goroutine.
+// and must be used by one goroutine. Once a statement has failed, all that
+// follow fail as well, and so does the transaction, whatever its function
+// returns: no engine can go on from every error.
 type Conn interface {
 	// Exec runs a statement and tells how many rows it changed. A row that
 	// would break a unique index is ErrRetry: somebody else inserted it since

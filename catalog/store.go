@@ -44,8 +44,8 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	pause := time.Millisecond
 	for attempt := 1; ; attempt++ {
 		err := s.driver.Update(ctx, func(c Conn) error { return f(&Tx{c: c, now: c.Now(), write: true}) })
-		if !errors.Is(err, ErrRetry) {
-			return err
+		if !errors.Is(err, ErrRetry) || errors.Is(err, ErrUncertain) {
+			return err // run again after an uncertain commit, f might count twice
 		}
 		if attempt == retries {
 			return &quire.Unavailable{Reason: "too many people change this at once: try again in a moment", After: time.Second}

@@ -82,6 +82,10 @@ func (l *Library) SaveChunks(ctx context.Context, c quire.Caller, id quire.NodeI
 	if err != nil {
 		return Entry{}, quire.Saved{}, err
 	}
+	if !uses(changed, in) {
+		l.drop(ctx, in, nil) // all that was sent is there already
+		in = &incoming{}
+	}
 
 	err = l.update(ctx, func(tx *catalog.Tx) error {
 		in.used = false
@@ -112,6 +116,21 @@ func (l *Library) SaveChunks(ctx context.Context, c quire.Caller, id quire.NodeI
 	})
 	kept = err == nil && in.used
 	return e, done, err
+}
+
+// uses says whether streams have any of the fresh bytes.
+func uses(changed map[quire.StreamID]*quire.Stream, in *incoming) bool {
+	for _, s := range changed {
+		if s == nil {
+			continue
+		}
+		for _, x := range s.Extents {
+			if slices.ContainsFunc(in.fresh, func(f fresh) bool { return f.ID == x.Segment }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // needed returns the streams whose chunks a request may refer to: all, unless

@@ -18,6 +18,10 @@ type conn struct {
 	stmts map[string]driver.Stmt
 	now   time.Time // of the running transaction
 	named []driver.NamedValue
+	// failed is the first error of the running transaction's statements. After
+	// some errors the engine has rolled back by itself, and a statement that
+	// came next would be a transaction of its own.
+	failed error
 }
 
 func connect(dsn string) (*conn, error) {
@@ -26,6 +30,18 @@ func connect(dsn string) (*conn, error) {
 		return nil, wrap(err)
 	}
 	return &conn{c: c, stmts: make(map[string]driver.Stmt)}, nil
+}
+
+// begin makes the connection ready for a function of a caller.
+func (c *conn) begin() { c.failed = nil }
+
+// result is what became of the function: f's error, or that of a statement
+// which the function passed over.
+func (c *conn) result(err error) error {
+	if err == nil {
+		err = c.failed
+	}
+	return err
 }
 
 func (c *conn) close() {
@@ -60,6 +76,16 @@ func (c *conn) bind(args []any) []driver.NamedValue {
 
 // Exec implements catalog.Conn.
 func (c *conn) Exec(query string, args ...any) (int64, error) {
+	if c.failed != nil {
+		return 0, c.failed
+	}
+	n, err := c.exec(query, args...)
+	c.failed = err
+	return n, err
+}
+
+// exec runs a statement, whatever happened before.
+func (c *conn) exec(query string, args ...any) (int64, error) {
 	s, err := c.prepare(query)
 	if err != nil {
 		return 0, err
@@ -74,8 +100,12 @@ func (c *conn) Exec(query string, args ...any) (int64, error) {
 
 // Query implements catalog.Conn.
 func (c *conn) Query(query string, args []any, row func(cols []any) error) error {
+	if c.failed != nil {
+		return c.failed
+	}
 	result, width, err := c.collect(query, args)
 	if err != nil {
+		c.failed = err
 		return err
 	}
 	cols := make([]any, width)
@@ -113,9 +143,11 @@ func (c *conn) collect(query string, args []any) (values []driver.Value, width i
 		default:
 			return nil, 0, wrap(err)
 		}
-		for _, v := range values[at:] {
+		for i, v := range values[at:] {
 			switch v.(type) {
-			case string, int64, []byte, nil:
+			case string, int64, []byte:
+			case nil: // no column is NULL: this is how an empty BLOB comes
+				values[at+i] = []byte{}
 			default:
 				return nil, 0, fmt.Errorf("sqlite: a column of type %T", v)
 			}

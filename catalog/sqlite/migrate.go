@@ -20,10 +20,10 @@ func migrate(ctx context.Context, path string) error {
 		return err
 	}
 	defer lock.close()
-	if _, err := lock.Exec("BEGIN EXCLUSIVE"); err != nil {
+	if _, err := lock.exec("BEGIN EXCLUSIVE"); err != nil {
 		return fmt.Errorf("another process is at it: %w", err)
 	}
-	defer lock.Exec("ROLLBACK") // nothing was written: it only held the lock
+	defer lock.exec("ROLLBACK") // nothing was written: it only held the lock
 
 	db, err := sql.Open("sqlite", dsn(path, false))
 	if err != nil {
@@ -36,11 +36,11 @@ func migrate(ctx context.Context, path string) error {
 	}
 	current, target, err := p.GetVersions(ctx)
 	if err != nil {
-		return err
+		return wrap(err)
 	}
 	if current > target {
 		return errors.New("it was made by a newer version of this program: run that version, or restore a backup from before the upgrade")
 	}
 	_, err = p.Up(ctx)
-	return err
+	return wrap(err)
 }

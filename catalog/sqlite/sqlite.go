@@ -84,14 +84,14 @@ func Open(ctx context.Context, path string, now func() time.Time) (*Driver, erro
 		r, err := connect(dsn(path, true))
 		if err != nil {
 			writer.close()
-			d.closeReaders()
+			d.closeReaders(len(d.readers))
 			return nil, err
 		}
 		d.readers <- r
 	}
 	if d.watch.c, err = connect(dsn(path, true)); err != nil {
 		writer.close()
-		d.closeReaders()
+		d.closeReaders(len(d.readers))
 		return nil, err
 	}
 	go d.write(writer)
@@ -158,6 +158,9 @@ func versionAtLeast(have, want string) bool {
 
 // View implements catalog.Driver.
 func (d *Driver) View(ctx context.Context, f func(catalog.Conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	var c *conn
 	select {
 	case c = <-d.readers:
@@ -170,12 +173,13 @@ func (d *Driver) View(ctx context.Context, f func(catalog.Conn) error) error {
 	if d.isClosed() {
 		return catalog.ErrClosed
 	}
-	c.now = d.clock()
-	if _, err := c.Exec("BEGIN"); err != nil {
+	if _, err := c.exec("BEGIN"); err != nil {
 		return err
 	}
-	defer c.Exec("ROLLBACK") // reads only: there is nothing to keep, nor to report
-	return f(c)
+	defer c.exec("ROLLBACK") // reads only: there is nothing to keep, nor to report
+	c.now = d.clock()
+	c.begin()
+	return c.result(f(c))
 }
 
 // Update implements catalog.Driver.
@@ -193,7 +197,14 @@ func (d *Driver) Update(ctx context.Context, f func(catalog.Conn) error) error {
 		d.closing.RUnlock()
 		return ctx.Err()
 	}
-	<-r.done
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		if r.taken.CompareAndSwap(false, true) {
+			return ctx.Err() // the writer will pass over it
+		}
+		<-r.done
+	}
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
@@ -228,7 +239,7 @@ func (d *Driver) Close() error {
 	close(d.updates)
 	d.closing.Unlock()
 	<-d.stopped
-	d.closeReaders()
+	d.closeReaders(cap(d.readers))
 	d.watch.mu.Lock()
 	defer d.watch.mu.Unlock()
 	d.watch.c.close()
@@ -236,14 +247,10 @@ func (d *Driver) Close() error {
 	return nil
 }
 
-func (d *Driver) closeReaders() {
-	for range cap(d.readers) {
-		select {
-		case c := <-d.readers:
-			c.close()
-		case <-time.After(busyTimeout):
-			return
-		}
+// closeReaders closes n readers, once those who use them are done.
+func (d *Driver) closeReaders(n int) {
+	for range n {
+		(<-d.readers).close()
 	}
 }
 
@@ -266,13 +273,21 @@ func wrap(err error) error {
 		locked     = 6
 		readonly   = 8
 		full       = 13
-		constraint = 19
+		corrupt    = 11
+		notADB     = 26
+		primaryKey = 1555
+		unique     = 2067
+		rowID      = 2579
 	)
+	switch e.Code() {
+	case primaryKey, unique, rowID:
+		return fmt.Errorf("%w: %w", catalog.ErrRetry, err)
+	}
 	switch e.Code() & 0xff {
 	case busy, locked:
 		return fmt.Errorf("%w: %w", catalog.ErrRetry, err)
-	case constraint:
-		return fmt.Errorf("%w: %w", catalog.ErrRetry, err)
+	case corrupt, notADB:
+		return fmt.Errorf("the file is damaged, or is no database of this program: restore a backup: %w", err)
 	case readonly:
 		return fmt.Errorf("%w: %w", catalog.ErrReadOnly, err)
 	case full:

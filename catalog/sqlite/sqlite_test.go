@@ -3,15 +3,12 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/catalog/catalogtest"
 	"github.com/quire-docs/quire/catalog/sqlite"
@@ -115,78 +112,5 @@ func TestNotADatabase(t *testing.T) {
 	if d, err := sqlite.Open(context.Background(), path, nil); err == nil {
 		d.Close()
 		t.Error("it was opened")
-	}
-}
-
-// BenchmarkLockRefresh changes one small record durably, from several callers
-// at once, beside the rate at which the disk itself makes small writes durable.
-func BenchmarkLockRefresh(b *testing.B) {
-	folder := b.TempDir()
-	s := catalog.New(open(b, filepath.Join(folder, "catalog.db")))
-	defer s.Close()
-	ctx := context.Background()
-	const files = 64
-	err := s.Update(ctx, func(tx *catalog.Tx) error {
-		for i := range files {
-			n := quire.Node{ID: quire.NodeID(fmt.Sprint("n", i)), NameKey: fmt.Sprint("n", i), Kind: quire.File}
-			if err := tx.InsertNode(&n); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	const d = 2 * time.Second
-	rate := func(callers int, f func(caller int) error) float64 {
-		var wait sync.WaitGroup
-		counts := make([]int, callers)
-		began := time.Now()
-		for c := range callers {
-			wait.Go(func() {
-				for time.Since(began) < d {
-					if err := f(c); err != nil {
-						b.Error(err)
-						return
-					}
-					counts[c]++
-				}
-			})
-		}
-		wait.Wait()
-		n := 0
-		for _, c := range counts {
-			n += c
-		}
-		return float64(n) / time.Since(began).Seconds()
-	}
-	for b.Loop() {
-		file, err := os.Create(filepath.Join(folder, "sync"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		disk := rate(1, func(int) error {
-			if _, err := file.Write(make([]byte, 4096)); err != nil {
-				return err
-			}
-			return file.Sync()
-		})
-		file.Close()
-		b.ReportMetric(disk, "fsync/s")
-		for _, callers := range []int{1, 16, 64} {
-			got := rate(callers, func(c int) error {
-				return s.Update(ctx, func(tx *catalog.Tx) error {
-					n, err := tx.Node(quire.NodeID(fmt.Sprint("n", c%files)))
-					if err != nil {
-						return err
-					}
-					n.Lock.WOPI = &quire.WOPILock{ID: "lock", Expires: tx.Now().Add(30 * time.Minute)}
-					return tx.UpdateNode(&n)
-				})
-			})
-			b.ReportMetric(got, fmt.Sprintf("refreshes/s-%d", callers))
-			b.ReportMetric(got/disk, fmt.Sprintf("ratio-%d", callers))
-		}
 	}
 }

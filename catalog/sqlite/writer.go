@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/quire-docs/quire/catalog"
 )
@@ -20,6 +21,9 @@ type request struct {
 	err      error // valid once done is closed, as is panicked
 	panicked any
 	done     chan struct{}
+	// taken is set by who goes first: the writer, which then runs f, or the
+	// caller, who no longer waits for it.
+	taken atomic.Bool
 }
 
 // write is the one goroutine that changes the database.
@@ -37,20 +41,27 @@ func (d *Driver) write(c *conn) {
 // together. More are taken only while some wait, so that a lone update is not
 // held up.
 func (d *Driver) commit(c *conn, batch []*request) {
-	c.now = d.clock()
-	if _, err := c.Exec("BEGIN IMMEDIATE"); err != nil {
+	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
 		finish(batch, err)
 		return
 	}
+	// After the wait for other processes, so that who comes later in the
+	// database has no earlier time.
+	c.now = d.clock()
 	var ran []*request
 	for i := 0; ; i++ {
 		r := batch[i]
 		if err := d.run(c, r); err != nil {
-			// The transaction itself is broken: nothing of it can be kept.
-			c.Exec("ROLLBACK")
-			r.err = err
-			for _, r := range ran {
+			// The transaction itself is broken: nothing of it can be kept. The
+			// others did nothing wrong and can run again.
+			c.exec("ROLLBACK")
+			if r.err == nil {
 				r.err = err
+			}
+			for _, r := range ran {
+				if r.err == nil {
+					r.err = fmt.Errorf("%w: another update broke the transaction: %w", catalog.ErrRetry, err)
+				}
 			}
 			finish(append(ran, r), nil)
 			return
@@ -70,15 +81,15 @@ func (d *Driver) commit(c *conn, batch []*request) {
 		changed = changed || r.err == nil
 	}
 	if !changed {
-		c.Exec("ROLLBACK")
+		c.exec("ROLLBACK")
 		finish(ran, nil)
 		return
 	}
-	_, err := c.Exec("COMMIT")
+	_, err := c.exec("COMMIT")
 	if err != nil {
 		// A commit that failed before its record was whole leaves nothing. One
 		// that failed in the fsync may or may not survive a power cut.
-		c.Exec("ROLLBACK")
+		c.exec("ROLLBACK")
 		err = fmt.Errorf("%w: %w", catalog.ErrUncertain, err)
 	}
 	for _, r := range ran {
@@ -102,23 +113,28 @@ func (d *Driver) waiting() (*request, bool) {
 // run runs one update in a savepoint. It returns an error only if the
 // transaction cannot go on.
 func (d *Driver) run(c *conn, r *request) error {
+	if !r.taken.CompareAndSwap(false, true) {
+		r.err = context.Canceled // nobody is left to read it
+		return nil
+	}
 	if err := r.ctx.Err(); err != nil {
 		r.err = err
 		return nil
 	}
-	if _, err := c.Exec("SAVEPOINT one"); err != nil {
+	if _, err := c.exec("SAVEPOINT one"); err != nil {
 		return err
 	}
+	c.begin()
 	r.panicked, r.err = protect(c, r.f)
 	if r.err != nil || r.panicked != nil {
 		if r.err == nil {
 			r.err = errors.New("panic")
 		}
-		if _, err := c.Exec("ROLLBACK TO one"); err != nil {
+		if _, err := c.exec("ROLLBACK TO one"); err != nil {
 			return err
 		}
 	}
-	_, err := c.Exec("RELEASE one")
+	_, err := c.exec("RELEASE one")
 	return err
 }
 
@@ -130,7 +146,7 @@ func protect(c *conn, f func(catalog.Conn) error) (panicked any, err error) {
 			panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
 		}
 	}()
-	return nil, f(c)
+	return nil, c.result(f(c))
 }
 
 func finish(batch []*request, err error) {

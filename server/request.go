@@ -50,6 +50,10 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 		control := http.NewResponseController(w)
 		body := &movingBody{rc: r.Body, control: control, stall: s.opt.Stall}
 		answer := &movingWriter{ResponseWriter: w, control: control, stall: s.opt.Stall}
+		// A copy: net/http looks at its own request's body to decide whether to
+		// wait for the rest of it, which a client that expects "100 Continue"
+		// would never send.
+		r = r.WithContext(context.WithValue(r.Context(), infoKey, i))
 		if r.Body != nil && r.Body != http.NoBody {
 			body.move()
 			r.Body = body
@@ -69,7 +73,7 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 			}
 			s.logRequest(r, i, answer, body, began, slog.LevelInfo)
 		}()
-		h.ServeHTTP(answer, r.WithContext(context.WithValue(r.Context(), infoKey, i)))
+		h.ServeHTTP(answer, r)
 	})
 }
 

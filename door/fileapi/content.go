@@ -1,11 +1,9 @@
 package fileapi
 
 import (
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/library"
@@ -34,18 +32,15 @@ func list(c *call) error {
 	if err != nil {
 		return err
 	}
-	limit, err := c.number(1000, "limit")
+	limit, err := c.limit(1000)
 	if err != nil {
 		return err
-	}
-	if limit < 1 || limit > library.MaxPage {
-		return badParam("limit", "use a number from 1 to "+strconv.Itoa(library.MaxPage))
 	}
 	sort, err := c.sorting()
 	if err != nil {
 		return err
 	}
-	sort.Limit, sort.After = int(limit), c.q.Get("cursor")
+	sort.Limit, sort.After = limit, c.q.Get("cursor")
 	page, next, err := c.lib.List(c.ctx, c.caller, e.ID, sort)
 	if err != nil {
 		return err
@@ -73,45 +68,28 @@ func (c *call) sorting() (library.Listing, error) {
 	return l, err
 }
 
-// since reads a time in seconds since 1970, which may have a fraction.
-func (c *call) since() (time.Time, error) {
-	text := c.q.Get("modified")
-	if text == "" {
-		return time.Time{}, nil
-	}
-	s, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(s) || s < 0 || s > 1e11 {
-		return time.Time{}, badParam("modified", "use seconds since 1970")
-	}
-	return time.UnixMilli(int64(s * 1000)), nil
-}
-
 // delta is GET delta: what happened below a folder since a time, or after the
 // cursor of the last answer.
 func delta(c *call) error {
-	if c.q.Get("uid") == "" && c.q.Get("path") == "" {
-		c.q.Set("path", "/")
-	}
-	e, err := c.subject()
+	e, err := c.subjectOrRoot()
 	if err != nil {
 		return err
 	}
-	since, err := c.since()
+	since, err := c.seconds("modified")
 	if err != nil {
 		return err
 	}
-	after, err := c.number(0, "cursor")
+	var after int64
+	if text := c.q.Get("cursor"); text != "" {
+		if after, err = decimal(text); err != nil {
+			return badParam("cursor", "it is not one that delta gave: start again without it")
+		}
+	}
+	limit, err := c.limit(1000)
 	if err != nil {
 		return err
 	}
-	limit, err := c.number(1000, "limit")
-	if err != nil {
-		return err
-	}
-	if limit < 1 || limit > library.MaxPage {
-		return badParam("limit", "use a number from 1 to "+strconv.Itoa(library.MaxPage))
-	}
-	changes, cursor, more, err := c.lib.Changes(c.ctx, c.caller, e.ID, after, since, int(limit))
+	changes, cursor, more, err := c.lib.Changes(c.ctx, c.caller, e.ID, after, since, limit)
 	if err != nil {
 		return err
 	}
@@ -127,25 +105,22 @@ func delta(c *call) error {
 		Entries []entry `json:"entries"`
 	}{more, strconv.FormatInt(cursor, 10), []entry{}}
 	for _, ch := range changes {
-		out.Entries = append(out.Entries, entry{ch.Node, ch.Path, ch.Kind, float64(ch.Time.UnixMilli()) / 1000})
+		out.Entries = append(out.Entries, entry{ch.Node, ch.Path, ch.Kind, unix(ch.Time)})
 	}
 	return c.answer(http.StatusOK, out)
 }
 
 // search is GET search: by a part of the name.
 func search(c *call) error {
-	if c.q.Get("uid") == "" && c.q.Get("path") == "" {
-		c.q.Set("path", "/")
-	}
-	e, err := c.subject()
+	e, err := c.subjectOrRoot()
 	if err != nil {
 		return err
 	}
-	limit, err := c.number(100, "limit")
+	limit, err := c.limit(100)
 	if err != nil {
 		return err
 	}
-	found, next, err := c.lib.Search(c.ctx, c.caller, e.ID, strings.TrimSpace(c.q.Get("query")), c.q.Get("cursor"), int(limit))
+	found, next, err := c.lib.Search(c.ctx, c.caller, e.ID, strings.TrimSpace(c.q.Get("query")), c.q.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,11 @@
 package fileapi
 
 import (
-	"context"
 	"errors"
 	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/server"
@@ -16,12 +16,19 @@ type statusError struct {
 	status int
 	code   string
 	msg    string
+	cause  error // what the answer may tell more of; may be nil
 }
 
 func (e *statusError) Error() string { return e.msg }
+func (e *statusError) Unwrap() error { return e.cause }
 
 func badParam(name, reason string) error {
-	return &statusError{http.StatusBadRequest, "bad_parameter", "parameter " + name + ": " + reason}
+	return &statusError{status: http.StatusBadRequest, code: "bad_parameter", msg: "parameter " + name + ": " + reason}
+}
+
+// preconditionFailed is the answer where a condition in a header does not hold.
+func preconditionFailed(cause error) error {
+	return &statusError{http.StatusPreconditionFailed, "precondition_failed", cause.Error(), cause}
 }
 
 // wire is how an error is told: a status, a stable code and a sentence.
@@ -29,11 +36,12 @@ type wire struct {
 	status int
 	code   string
 	msg    string
-	after  int // seconds, for Retry-After
+	after  time.Duration // for Retry-After
+	hangUp bool          // nothing more can be read from the connection
 }
 
 // translate is the one place where the domain's errors become this door's
-// statuses and codes. A status of 0 is a client that has gone.
+// statuses and codes.
 func (c *call) translate(err error) wire {
 	var (
 		own      *statusError
@@ -46,96 +54,173 @@ func (c *call) translate(err error) wire {
 		invalid  *quire.Invalid
 		name     *quire.InvalidName
 		short    *quire.Incomplete
+		offset   *quire.OffsetMismatch
 		later    *quire.Unavailable
 	)
-	w := wire{msg: err.Error()}
 	switch {
 	case errors.As(err, &own):
-		w.status, w.code, w.msg = own.status, own.code, own.msg
+		return wire{status: own.status, code: own.code, msg: own.msg}
 	case errors.Is(err, quire.ErrUnauthenticated):
-		w.status, w.code = http.StatusUnauthorized, "unauthorized"
+		return told(http.StatusUnauthorized, "unauthorized", quire.ErrUnauthenticated)
 	case errors.Is(err, quire.ErrForbidden):
-		w.status, w.code = http.StatusForbidden, "forbidden"
+		return told(http.StatusForbidden, "forbidden", quire.ErrForbidden)
 	case errors.Is(err, quire.ErrNotFound):
-		w.status, w.code = http.StatusNotFound, "not_found"
+		return told(http.StatusNotFound, "not_found", quire.ErrNotFound)
+	case errors.Is(err, quire.ErrUploadGone):
+		return wire{status: http.StatusNotFound, code: uploadGone, msg: quire.ErrUploadGone.Error()}
+	case errors.As(err, &offset):
+		return told(http.StatusBadRequest, offset.Error(), offset)
 	case errors.Is(err, quire.ErrNotAFile):
-		w.status, w.code = http.StatusBadRequest, "not_a_file"
+		return told(http.StatusBadRequest, "not_a_file", quire.ErrNotAFile)
 	case errors.Is(err, quire.ErrNotAContainer):
-		w.status, w.code = http.StatusBadRequest, "not_a_folder"
+		return told(http.StatusBadRequest, "not_a_folder", quire.ErrNotAContainer)
 	case errors.As(err, &locked):
-		w.status, w.code = http.StatusLocked, "locked"
+		return told(http.StatusLocked, "locked", locked)
 	case errors.As(err, &conflict):
-		w.status, w.code = http.StatusConflict, "conflict"
+		return told(http.StatusConflict, "conflict", conflict)
 	case errors.As(err, &exists):
-		w.status, w.code = http.StatusConflict, "exists"
+		return told(http.StatusConflict, "exists", exists)
 	case errors.Is(err, quire.ErrNotEmpty):
-		w.status, w.code = http.StatusConflict, "not_empty"
-	case errors.Is(err, quire.ErrUploadBusy):
-		w.status, w.code = http.StatusConflict, "upload_busy"
-	case errors.As(err, &tooLarge), errors.As(err, &tooLong):
-		w.status, w.code = http.StatusRequestEntityTooLarge, "too_large"
+		return told(http.StatusConflict, "not_empty", quire.ErrNotEmpty)
+	case errors.Is(err, quire.ErrUploadBusy), c.body.end() == bodyInterrupted:
+		return told(http.StatusConflict, "upload_busy", quire.ErrUploadBusy)
+	case errors.As(err, &tooLarge):
+		return told(http.StatusRequestEntityTooLarge, "too_large", tooLarge)
+	case errors.As(err, &tooLong):
+		return wire{status: http.StatusRequestEntityTooLarge, code: "too_large", msg: "the parameters are too long: send less"}
 	case errors.As(err, &quota):
-		w.status, w.code = http.StatusInsufficientStorage, "quota_exceeded"
+		return told(http.StatusInsufficientStorage, "quota_exceeded", quota)
 	case errors.Is(err, quire.ErrNoSpace):
-		w.status, w.code, w.msg = http.StatusInsufficientStorage, "no_space", quire.ErrNoSpace.Error()
+		return told(http.StatusInsufficientStorage, "no_space", quire.ErrNoSpace)
 	case errors.As(err, &name):
-		w.status, w.code = http.StatusBadRequest, "bad_name"
+		return told(http.StatusBadRequest, "bad_name", name)
 	case errors.As(err, &invalid):
-		w.status, w.code = http.StatusBadRequest, "bad_parameter"
+		return told(http.StatusBadRequest, "bad_parameter", invalid)
 	case errors.As(err, &short):
-		w.status, w.code = http.StatusBadRequest, "incomplete_body"
+		return told(http.StatusBadRequest, "incomplete_body", short)
 	case errors.As(err, &later):
-		w.status, w.code, w.after = http.StatusServiceUnavailable, "unavailable", max(1, int(math.Ceil(later.After.Seconds())))
-		w.msg = later.Reason
-	case c.ctx.Err() != nil, errors.Is(err, context.Canceled):
-		w.status = 0
-	default:
-		w.status, w.code = http.StatusInternalServerError, "internal"
-		w.msg = "internal error: tell the operator the request id " + server.RequestID(c.ctx)
+		w := wire{status: http.StatusServiceUnavailable, code: "unavailable", msg: later.Reason, after: max(later.After, time.Second)}
+		if later.Excess {
+			w.status, w.code = http.StatusTooManyRequests, "too_many"
+		}
+		return w
 	}
-	if w.status >= http.StatusInternalServerError && w.status != http.StatusInsufficientStorage && w.status != http.StatusServiceUnavailable {
-		c.log.Error("a request failed", "request", server.RequestID(c.ctx), "error", err)
-	}
-	return w
+	return c.broken(err)
 }
 
-// nativeShape writes {"error","msg"}.
+func told(status int, code string, err error) wire {
+	return wire{status: status, code: code, msg: err.Error()}
+}
+
+// broken tells what is no decision of the library's: the connection broke, or
+// something is wrong in the server.
+func (c *call) broken(err error) wire {
+	switch end := c.body.end(); {
+	case end == bodyStalled:
+		return wire{status: http.StatusRequestTimeout, code: "timeout", msg: "the rest of the body did not come in time: send it again", hangUp: true}
+	case end == bodyBroken:
+		return wire{status: http.StatusBadRequest, code: "incomplete_body", msg: "the body broke off: send it again", hangUp: true}
+	case c.ctx.Err() != nil:
+		// Nobody reads this. It is for the log, and because an answer that was
+		// never written would count as a success.
+		return wire{status: http.StatusRequestTimeout, code: "timeout", msg: "the request was given up", hangUp: true}
+	}
+	c.log.Error("a request failed", "request", server.RequestID(c.ctx), "error", err)
+	return wire{status: http.StatusInternalServerError, code: "internal", msg: "internal error: tell the operator the request id " + server.RequestID(c.ctx)}
+}
+
+// uploadGone is what clients of chunked uploads look for.
+const uploadGone = "No upload with upload_id found."
+
+// nativeShape writes {"error","msg"} and what else an error tells.
 type nativeShape struct{}
 
 func (nativeShape) fail(c *call, err error) {
 	w := c.translate(err)
-	if w.status == 0 {
-		return
-	}
-	var offset *quire.OffsetMismatch
-	if errors.As(err, &offset) {
-		_ = c.answer(http.StatusBadRequest, misaligned(offset))
-		return
-	}
-	if errors.Is(err, quire.ErrUploadGone) {
-		_ = c.answer(http.StatusNotFound, map[string]string{"error": "No upload with upload_id found."})
-		return
-	}
 	c.head(w)
+	var offset *quire.OffsetMismatch
+	switch {
+	case errors.As(err, &offset):
+		_ = c.answer(w.status, misaligned(offset))
+		return
+	case w.code == uploadGone:
+		_ = c.answer(w.status, map[string]string{"error": uploadGone})
+		return
+	}
 	body := map[string]any{"error": w.code, "msg": w.msg}
+	c.more(body, err)
+	_ = c.answer(w.status, body)
+}
+
+// more adds to an answer what a client can go on with.
+func (c *call) more(body map[string]any, err error) {
 	var conflict *quire.Conflict
 	if errors.As(err, &conflict) {
+		body["current"] = nil
 		if e, serr := c.lib.Stat(c.ctx, c.caller, conflict.Current.ID); serr == nil {
 			body["current"] = describe(e)
 		}
 	}
-	_ = c.answer(w.status, body)
+	var locked *quire.Locked
+	if errors.As(err, &locked) {
+		who, until := holder(locked.State)
+		if who != "" {
+			body["locked_by"] = who
+		}
+		if !until.IsZero() {
+			body["locked_until"] = unix(until)
+		}
+	}
+	var part *partial
+	if errors.As(err, &part) {
+		body["upload_id"], body["offset"], body["expires"] = part.upload.ID, part.upload.Received, stamp(part.upload.Expires)
+	}
 }
+
+// holder returns who has a file locked, if they let others know, and until
+// when.
+func holder(s quire.LockState) (who string, until time.Time) {
+	if s.WOPI != nil {
+		if s.WOPI.Visible {
+			who = s.WOPI.Name
+		}
+		return who, s.WOPI.Expires
+	}
+	for _, l := range s.Coauth {
+		if l.Expires.After(until) {
+			until = l.Expires
+		}
+	}
+	return "", until
+}
+
+// partial is the failure of a chunk that did not come whole: what came is kept.
+type partial struct {
+	upload quire.Upload
+	err    error
+}
+
+func (e *partial) Error() string { return e.err.Error() }
+func (e *partial) Unwrap() error { return e.err }
 
 // head sets the headers that go with a status.
 func (c *call) head(w wire) {
 	h := c.w.Header()
-	h.Del("Content-Length")
-	h.Del("Content-Disposition")
+	for _, name := range []string{"Content-Length", "Content-Disposition", "ETag", "Last-Modified", "x-edo-metadata", "x-dropbox-metadata"} {
+		h.Del(name)
+	}
+	h.Set("Cache-Control", "no-store")
 	if w.status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="quire"`)
+		how := `Bearer realm="quire"`
+		if c.r.Header.Get("Authorization") != "" || c.r.URL.Query().Has("access_token") {
+			how += `, error="invalid_token"`
+		}
+		h.Set("WWW-Authenticate", how)
 	}
 	if w.after > 0 {
-		h.Set("Retry-After", strconv.Itoa(w.after))
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(w.after.Seconds()))))
+	}
+	if w.hangUp {
+		h.Set("Connection", "close")
 	}
 }

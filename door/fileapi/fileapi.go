@@ -1,8 +1,16 @@
 // Package fileapi is the door for scripts: the file service under /api/v1 and,
 // under /1, the shape of the Dropbox Core API v1, over the same calls.
 //
-// Decided where the protocol is silent: a parameter may be given once; a
-// parameter that a call does not know is ignored; unknown paths are JSON 404s.
+// Decided where the protocol is silent:
+//
+//   - a parameter may be given once; one that a call does not know is ignored;
+//   - parameters stand in the query; where the body is not content, also in a
+//     form or a flat JSON object in it;
+//   - an empty text parameter counts as not given, an empty number or boolean
+//     is an error: a script whose variable is empty must not lose a check;
+//   - unknown calls are JSON 404s;
+//   - a request whose body breaks off is answered with an error, never with
+//     nothing, because nothing looks like success on the wire.
 package fileapi
 
 import (
@@ -13,7 +21,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/identity"
@@ -40,6 +47,9 @@ func New(lib *library.Library, ids *identity.Authority, opt Options) *Door {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opt.PublicURL == nil {
+		opt.PublicURL = &url.URL{}
+	}
 	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger}
 }
 
@@ -49,8 +59,10 @@ type call struct {
 	ctx    context.Context
 	w      http.ResponseWriter
 	r      *http.Request
-	q      url.Values // the query, and the form of a POST that has one
+	body   *body
+	q      url.Values // the parameters, wherever they stood
 	caller quire.Caller
+	media  bool // the token is of a media link: only its file may be read
 	shape  shape
 }
 
@@ -59,43 +71,44 @@ type shape interface {
 	fail(c *call, err error)
 }
 
-// handler answers one call.
-type handler func(*call) error
-
-// maxForm bounds a form in a body, in bytes.
-const maxForm = 1 << 20
-
-// native has the calls of the file service by what follows /api/v1/, with the
-// methods that each takes.
-var native = map[string]struct {
+// way is a call that the door has.
+type way struct {
 	methods string
-	do      handler
-}{
-	"file/get":                   {"GET HEAD", get},
-	"file/put":                   {"PUT POST", put},
-	"file/chunked_upload":        {"PUT POST", chunkedUpload},
-	"file/commit_chunked_upload": {"POST", commitChunkedUpload},
-	"file/uploads":               {"GET", uploads},
-	"file/cancel_upload":         {"POST", cancelUpload},
-	"file/revisions":             {"GET", revisions},
-	"file/restore":               {"POST", restore},
-	"file/fileops/copy":          {"POST", copyNode},
-	"file/fileops/move":          {"POST", moveNode},
-	"file/fileops/delete":        {"POST", deleteNode},
-	"file/fileops/create_folder": {"POST", createFolder},
-	"file/trash":                 {"GET", trash},
-	"file/untrash":               {"POST", untrash},
-	"file/shares":                {"POST", share},
-	"content/metadata":           {"GET", metadata},
-	"content/list":               {"GET", list},
-	"content/delta":              {"GET", delta},
-	"content/search":             {"GET", search},
+	content bool // the body is content, whatever its type says
+	do      func(c *call) error
+}
+
+// native has the calls of the file service by what follows /api/v1/.
+var native = map[string]way{
+	"file/get":                   {methods: "GET HEAD", do: get},
+	"file/put":                   {methods: "PUT POST", content: true, do: put},
+	"file/chunked_upload":        {methods: "PUT POST", content: true, do: chunkedUpload},
+	"file/commit_chunked_upload": {methods: "POST", do: commitChunkedUpload},
+	"file/uploads":               {methods: "GET", do: uploads},
+	"file/cancel_upload":         {methods: "POST", do: cancelUpload},
+	"file/revisions":             {methods: "GET", do: revisions},
+	"file/restore":               {methods: "POST", do: restore},
+	"file/fileops/copy":          {methods: "POST", do: copyNode},
+	"file/fileops/move":          {methods: "POST", do: moveNode},
+	"file/fileops/delete":        {methods: "POST", do: deleteNode},
+	"file/fileops/create_folder": {methods: "POST", do: createFolder},
+	"file/trash":                 {methods: "GET", do: trash},
+	"file/untrash":               {methods: "POST", do: untrash},
+	"file/shares":                {methods: "POST", do: share},
+	"content/metadata":           {methods: "GET", do: metadata},
+	"content/list":               {methods: "GET", do: list},
+	"content/delta":              {methods: "GET", do: delta},
+	"content/search":             {methods: "GET", do: search},
 }
 
 // ServeHTTP implements http.Handler.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{Door: d, ctx: r.Context(), w: w, r: r, shape: nativeShape{}}
+	c := &call{Door: d, ctx: r.Context(), w: w, r: r.WithContext(r.Context()), body: &body{rc: r.Body}, shape: nativeShape{}}
+	if r.Body != nil && r.Body != http.NoBody {
+		c.r.Body = c.body // of a copy: net/http looks at its own
+	}
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if err := c.serve(); err != nil {
 		c.shape.fail(c, err)
 	}
@@ -107,23 +120,28 @@ func (c *call) serve() error {
 		return serveDropbox(c, rest)
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(c.r.URL.Path, "/api/v1/"), "/")
-	way, ok := native[name]
+	w, ok := native[name]
 	if !ok {
-		return &statusError{http.StatusNotFound, "not_found", "there is no such call: see the API reference"}
+		return &statusError{status: http.StatusNotFound, code: "not_found", msg: "there is no such call: see the API reference"}
 	}
-	if err := c.method(way.methods); err != nil {
-		return err
-	}
-	if err := c.authenticate(); err != nil {
-		return err
-	}
-	if err := c.params(); err != nil {
+	if err := c.prepare(w); err != nil {
 		return err
 	}
 	if err := c.site(); err != nil {
 		return err
 	}
-	return way.do(c)
+	return w.do(c)
+}
+
+// prepare does what every call begins with.
+func (c *call) prepare(w way) error {
+	if err := c.method(w.methods); err != nil {
+		return err
+	}
+	if err := c.authenticate(); err != nil {
+		return err
+	}
+	return c.params(w.content)
 }
 
 // method refuses the methods that a call does not take.
@@ -134,7 +152,7 @@ func (c *call) method(allowed string) error {
 		}
 	}
 	c.w.Header().Set("Allow", strings.ReplaceAll(allowed, " ", ", "))
-	return &statusError{http.StatusMethodNotAllowed, "method_not_allowed", "use " + strings.ReplaceAll(allowed, " ", " or ")}
+	return &statusError{status: http.StatusMethodNotAllowed, code: "method_not_allowed", msg: "use " + strings.ReplaceAll(allowed, " ", " or ")}
 }
 
 // authenticate finds out who calls: by the Authorization header, or else by
@@ -148,7 +166,7 @@ func (c *call) authenticate() error {
 		}
 		text = strings.TrimSpace(rest)
 	}
-	caller, err := c.ids.Bearer(c.ctx, text)
+	caller, err := c.bearer(text)
 	if err != nil {
 		return err
 	}
@@ -157,37 +175,15 @@ func (c *call) authenticate() error {
 	return nil
 }
 
-// params reads the query and, for a POST with a form, the body.
-func (c *call) params() error {
-	q, err := url.ParseQuery(c.r.URL.RawQuery)
-	if err != nil {
-		return badParam("query", "it cannot be read: percent-encode it")
+// bearer returns whom a token stands for.
+func (c *call) bearer(text string) (quire.Caller, error) {
+	if signed, ok := strings.CutPrefix(text, mediaPrefix); ok {
+		if !strings.HasPrefix(c.r.URL.Path, "/1/files/") {
+			return quire.Caller{}, quire.ErrUnauthenticated
+		}
+		return c.mediaBearer(c.ctx, signed)
 	}
-	if c.r.Method == http.MethodPost && strings.HasPrefix(c.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") && !takesBody(c.r.URL.Path) {
-		c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxForm)
-		if err := c.r.ParseForm(); err != nil {
-			return err
-		}
-		for k, v := range c.r.PostForm {
-			q[k] = append(q[k], v...)
-		}
-	}
-	for k, v := range q {
-		if len(v) > 1 {
-			return badParam(clip(k), "it is given more than once")
-		}
-		if !utf8.ValidString(v[0]) || strings.ContainsRune(v[0], 0) {
-			return badParam(clip(k), "it is not valid UTF-8")
-		}
-	}
-	c.q = q
-	return nil
-}
-
-// takesBody says whether a call's body is content, whatever its type says.
-func takesBody(path string) bool {
-	path = strings.TrimSuffix(path, "/")
-	return strings.HasSuffix(path, "/file/put") || strings.HasSuffix(path, "/chunked_upload") || strings.HasPrefix(path, "/1/files_put/")
+	return c.ids.Bearer(c.ctx, text)
 }
 
 // site refuses sites that are not the caller's own.
@@ -201,53 +197,9 @@ func (c *call) site() error {
 		return err
 	}
 	if account != "" && account != s.Account || instance != "" && instance != s.Instance {
-		return &statusError{http.StatusNotFound, "no_such_account", "there is no such account and instance, or your token is for another one"}
+		return &statusError{status: http.StatusNotFound, code: "no_such_account", msg: "there is no such account and instance, or your token is for another one"}
 	}
 	return nil
-}
-
-func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 40)], "?") }
-
-// number reads a parameter that is a plain decimal number, 0 or more; byDefault
-// if it is not given.
-func (c *call) number(byDefault int64, names ...string) (int64, error) {
-	for _, name := range names {
-		text := c.q.Get(name)
-		if text == "" {
-			continue
-		}
-		n, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || n < 0 || text[0] == '+' {
-			return 0, badParam(name, "use a whole number, 0 or more")
-		}
-		return n, nil
-	}
-	return byDefault, nil
-}
-
-// flag reads a boolean parameter.
-func (c *call) flag(name string, byDefault bool) (bool, error) {
-	switch strings.ToLower(c.q.Get(name)) {
-	case "":
-		return byDefault, nil
-	case "true", "1":
-		return true, nil
-	case "false", "0":
-		return false, nil
-	}
-	return false, badParam(name, "use true or false")
-}
-
-// subject returns what uid or path names: exactly one of them.
-func (c *call) subject() (library.Entry, error) {
-	uid, path := c.q.Get("uid"), c.q.Get("path")
-	switch {
-	case (uid == "") == (path == ""):
-		return library.Entry{}, badParam("uid, path", "give exactly one of them")
-	case uid != "":
-		return c.lib.Stat(c.ctx, c.caller, quire.NodeID(uid))
-	}
-	return c.lib.Lookup(c.ctx, c.caller, path)
 }
 
 // answer sends JSON.

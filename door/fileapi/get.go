@@ -1,91 +1,14 @@
 package fileapi
 
 import (
-	"encoding/json"
 	"fmt"
-	"mime"
 	"net/http"
-	"net/url"
-	"path"
+	"strconv"
 	"strings"
-	"unicode/utf16"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/library"
 )
-
-// description is a file's or folder's metadata.
-type description struct {
-	UID         quire.NodeID `json:"uid"`
-	Revision    int64        `json:"revision"`
-	Filename    string       `json:"filename"`
-	Bytes       int64        `json:"bytes"`
-	Modified    float64      `json:"modified"` // seconds since 1970
-	ContentType string       `json:"content_type,omitempty"`
-	Path        string       `json:"path"`
-	IsDir       bool         `json:"is_dir"`
-	Access      string       `json:"access"`
-	Locked      bool         `json:"locked,omitempty"`
-}
-
-func describe(e library.Entry) description {
-	d := description{
-		UID: e.ID, Revision: e.Revision, Filename: e.Name, Bytes: e.Size, Modified: float64(e.Modified.UnixMilli()) / 1000,
-		Path: e.Path, IsDir: e.IsContainer(), Access: e.Access.String(),
-		Locked: e.Lock.WOPI != nil || len(e.Lock.Coauth) > 0,
-	}
-	if !d.IsDir {
-		d.ContentType = contentType(e.Name)
-	}
-	return d
-}
-
-// ascii writes a value as one line of ASCII JSON, for a header.
-func ascii(v any) (string, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return "", err
-	}
-	var out strings.Builder
-	for _, r := range string(b) {
-		switch {
-		case r < 0x80:
-			out.WriteRune(r)
-		case r > 0xffff:
-			a, b := utf16.EncodeRune(r)
-			fmt.Fprintf(&out, `\u%04x\u%04x`, a, b)
-		default:
-			fmt.Fprintf(&out, `\u%04x`, r)
-		}
-	}
-	return out.String(), nil
-}
-
-// types are content types that must not depend on the machine that the server
-// runs on.
-var types = map[string]string{
-	".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-	".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-	".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-	".doc":  "application/msword", ".xls": "application/vnd.ms-excel", ".ppt": "application/vnd.ms-powerpoint",
-	".odt": "application/vnd.oasis.opendocument.text", ".ods": "application/vnd.oasis.opendocument.spreadsheet",
-	".odp": "application/vnd.oasis.opendocument.presentation", ".rtf": "application/rtf", ".csv": "text/csv; charset=utf-8",
-	".pdf": "application/pdf", ".txt": "text/plain; charset=utf-8", ".md": "text/markdown; charset=utf-8", ".zip": "application/zip",
-	".json": "application/json", ".xml": "application/xml", ".html": "text/html; charset=utf-8", ".svg": "image/svg+xml",
-	".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
-	".mp3": "audio/mpeg", ".mp4": "video/mp4", ".webm": "video/webm", ".bin": "application/octet-stream",
-}
-
-func contentType(name string) string {
-	ext := strings.ToLower(path.Ext(name))
-	if t, ok := types[ext]; ok {
-		return t
-	}
-	if t := mime.TypeByExtension(ext); t != "" {
-		return t
-	}
-	return "application/octet-stream"
-}
 
 // get is GET get: a file's content, or the ranges of it that are asked for.
 func get(c *call) error {
@@ -93,12 +16,13 @@ func get(c *call) error {
 	if (uid == "") == (p == "") {
 		return badParam("uid, path", "give exactly one of them")
 	}
-	rev, err := c.number(0, "revision", "rev")
+	rev, err := c.revisionNumber()
 	if err != nil {
 		return err
 	}
-	if c.q.Get("subfile") != "" {
-		return &statusError{http.StatusUnprocessableEntity, "conversion_unavailable", "members of archives cannot be given by themselves here: get the whole file"}
+	inline, err := c.inline()
+	if err != nil {
+		return err
 	}
 	var in *library.Content
 	if uid != "" {
@@ -110,8 +34,8 @@ func get(c *call) error {
 		return err
 	}
 	defer in.Close()
-	if m := c.q.Get("mime"); m != "" && !sameType(m, contentType(in.Entry.Name)) {
-		return &statusError{http.StatusUnprocessableEntity, "conversion_unavailable", "this server has no converter from " + contentType(in.Entry.Name) + " to " + clip(m) + ": get the original"}
+	if err := c.asItIs(in); err != nil {
+		return err
 	}
 	d := describe(in.Entry)
 	d.Revision, d.Bytes = in.Revision, in.Size
@@ -120,39 +44,106 @@ func get(c *call) error {
 		return err
 	}
 	c.w.Header().Set("x-edo-metadata", meta)
-	c.content(in)
+	c.content(in, inline)
 	return nil
 }
 
-func sameType(a, b string) bool {
-	a, _, _ = mime.ParseMediaType(a)
-	b, _, _ = mime.ParseMediaType(b)
-	return a == b && a != ""
+// asItIs refuses what would need a conversion.
+func (c *call) asItIs(in *library.Content) error {
+	have := contentType(in.Entry.Name)
+	msg := ""
+	if c.q.Get("subfile") != "" {
+		msg = "members of archives cannot be given by themselves here: get the whole file"
+	}
+	if m := c.q.Get("mime"); m != "" && (bareType(m) != bareType(have) || bareType(m) == "") {
+		msg = "this server has no converter from " + have + " to " + clip(m) + ": get the original"
+	}
+	if msg == "" {
+		return nil
+	}
+	return &statusError{status: http.StatusUnprocessableEntity, code: "conversion_unavailable", msg: msg}
+}
+
+// inline says whether the content is to be shown instead of saved.
+func (c *call) inline() (bool, error) {
+	switch c.q.Get("disposition") {
+	case "", "attachment":
+		return false, nil
+	case "inline":
+		return true, nil
+	}
+	return false, badParam("disposition", "use attachment or inline")
 }
 
 // etag names a file's content: revisions never change.
-func etag(id quire.NodeID, revision int64) string { return fmt.Sprintf(`"%s-%d"`, id, revision) }
+func etag(id quire.NodeID, revision int64) string {
+	return `"` + string(id) + "-" + strconv.FormatInt(revision, 10) + `"`
+}
 
-// content sends a file's bytes. It is always an attachment in a sandbox, so
-// that a page which somebody uploaded never runs as one of ours.
-func (c *call) content(in *library.Content) {
+// content sends a file's bytes. It is an attachment, unless a type that cannot
+// run is to be shown, and in a sandbox, so that a page which somebody uploaded
+// never runs as one of ours.
+func (c *call) content(in *library.Content, inline bool) {
+	kind := contentType(in.Entry.Name)
+	bare := bareType(kind)
+	how := "attachment"
+	if inline && harmless[bare] {
+		how = "inline"
+	}
 	h := c.w.Header()
-	h.Set("Content-Type", contentType(in.Entry.Name))
-	h.Set("Content-Disposition", disposition(in.Entry.Name))
-	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("Content-Type", kind)
+	h.Set("Content-Disposition", disposition(how, in.Entry.Name))
+	if how == "inline" && bare == "application/pdf" {
+		// Browsers show PDF with a viewer of their own, which a sandbox forbids.
+		h.Set("Content-Security-Policy", "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'")
+	} else {
+		h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'")
+	}
 	h.Set("ETag", etag(in.Entry.ID, in.Revision))
 	h.Set("Cache-Control", "private, no-cache")
-	http.ServeContent(c.w, c.r, "", in.Entry.Modified, in.Reader(0, in.Size))
+	c.rangeUnit()
+	http.ServeContent(&contentWriter{ResponseWriter: c.w, c: c}, c.r, "", in.Entry.Modified, in.Reader(0, in.Size))
+}
+
+// rangeUnit drops a Range in another unit than bytes, which is to be ignored
+// (RFC 9110, 14.2), and writes the unit as ServeContent expects it.
+func (c *call) rangeUnit() {
+	text := c.r.Header.Get("Range")
+	if text == "" {
+		return
+	}
+	unit, set, ok := strings.Cut(text, "=")
+	switch {
+	case ok && strings.EqualFold(strings.TrimSpace(unit), "bytes"):
+		c.r.Header.Set("Range", "bytes="+set)
+	case ok:
+		c.r.Header.Del("Range")
+	}
 }
 
 // disposition names the file for the browser: in ASCII for old ones, in UTF-8
 // for the rest (RFC 6266).
-func disposition(name string) string {
+func disposition(how, name string) string {
 	plain := strings.Map(func(r rune) rune {
 		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' || r == '%' {
 			return '_'
 		}
 		return r
 	}, name)
-	return `attachment; filename="` + plain + `"; filename*=UTF-8''` + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
+	return how + `; filename="` + plain + `"; filename*=UTF-8''` + extValue(name)
+}
+
+// extValue percent-encodes all but what may stand in an extended parameter as
+// it is (RFC 8187, attr-char).
+func extValue(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$&+-.^_`|~", c) >= 0 {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
+	}
+	return b.String()
 }

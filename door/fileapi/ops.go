@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/library"
 )
 
 // past is an entry of a file's history.
@@ -25,7 +24,7 @@ func revisions(c *call) error {
 	if err != nil {
 		return err
 	}
-	limit, err := c.number(100, "limit")
+	limit, err := c.limit(100)
 	if err != nil {
 		return err
 	}
@@ -37,7 +36,7 @@ func revisions(c *call) error {
 	if err != nil {
 		return err
 	}
-	page, err := c.lib.Revisions(c.ctx, c.caller, e.ID, before, int(limit), all)
+	page, err := c.lib.Revisions(c.ctx, c.caller, e.ID, before, limit, all)
 	if err != nil {
 		return err
 	}
@@ -45,9 +44,7 @@ func revisions(c *call) error {
 		Revisions []past `json:"revisions"`
 	}{[]past{}}
 	for _, r := range page {
-		d := describe(e)
-		d.Revision, d.Bytes, d.Modified = r.Number, r.Size, float64(r.Created.UnixMilli())/1000
-		out.Revisions = append(out.Revisions, past{d, r.Authors, r.Door, r.Kind, r.Label, r.From})
+		out.Revisions = append(out.Revisions, past{describe(asOf(e, r)), r.Authors, r.Door, r.Kind, r.Label, r.From})
 	}
 	return c.answer(http.StatusOK, out)
 }
@@ -58,16 +55,20 @@ func restore(c *call) error {
 	if err != nil {
 		return err
 	}
-	rev, err := c.number(0, "revision", "rev")
+	rev, err := c.revisionNumber()
 	if err != nil {
 		return err
 	}
 	if rev == 0 {
 		return badParam("revision", "say which one")
 	}
-	e, _, err = c.lib.RestoreRevision(c.ctx, c.caller, e.ID, rev, quire.Precondition{})
+	pre, err := c.precondition()
 	if err != nil {
 		return err
+	}
+	e, _, err = c.lib.RestoreRevision(c.ctx, c.caller, e.ID, rev, pre)
+	if err != nil {
+		return c.conditional(err)
 	}
 	return c.saved(e)
 }
@@ -115,8 +116,12 @@ func moveNode(c *call) error {
 	if err != nil {
 		return err
 	}
-	if e, err = c.lib.Move(c.ctx, c.caller, e.ID, t, quire.Precondition{}, nil); err != nil {
+	pre, err := c.precondition()
+	if err != nil {
 		return err
+	}
+	if e, err = c.lib.Move(c.ctx, c.caller, e.ID, t, pre, nil); err != nil {
+		return c.refused(err)
 	}
 	return c.answer(http.StatusOK, describe(e))
 }
@@ -127,16 +132,12 @@ func deleteNode(c *call) error {
 	if err != nil {
 		return err
 	}
-	var pre quire.Precondition
-	if c.q.Get("parent_revision") != "" {
-		rev, err := c.number(0, "parent_revision")
-		if err != nil {
-			return err
-		}
-		pre.Revision = &rev
+	pre, err := c.precondition()
+	if err != nil {
+		return err
 	}
 	if err := c.lib.Delete(c.ctx, c.caller, e.ID, pre, nil); err != nil {
-		return err
+		return c.refused(err)
 	}
 	return c.answer(http.StatusOK, struct {
 		description
@@ -160,14 +161,11 @@ func createFolder(c *call) error {
 
 // trash is GET trash: what the caller can restore.
 func trash(c *call) error {
-	limit, err := c.number(1000, "limit")
+	limit, err := c.limit(1000)
 	if err != nil {
 		return err
 	}
-	if limit < 1 || limit > library.MaxPage {
-		return badParam("limit", "use a number from 1 to 25000")
-	}
-	page, next, err := c.lib.Trash(c.ctx, c.caller, c.q.Get("cursor"), int(limit))
+	page, next, err := c.lib.Trash(c.ctx, c.caller, c.q.Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
@@ -181,14 +179,18 @@ func trash(c *call) error {
 		HasMore  bool   `json:"has_more"`
 	}{[]item{}, next, next != ""}
 	for _, e := range page {
-		out.Contents = append(out.Contents, item{describe(e), float64(e.Trashed.At.UnixMilli()) / 1000})
+		out.Contents = append(out.Contents, item{describe(e), unix(e.Trashed.At)})
 	}
 	return c.answer(http.StatusOK, out)
 }
 
 // untrash is POST untrash: it brings a deleted file or folder back.
 func untrash(c *call) error {
-	e, err := c.lib.Untrash(c.ctx, c.caller, quire.NodeID(c.q.Get("uid")))
+	uid := c.q.Get("uid")
+	if uid == "" {
+		return badParam("uid", "say which one: file/trash lists them")
+	}
+	e, err := c.lib.Untrash(c.ctx, c.caller, quire.NodeID(uid))
 	if err != nil {
 		return err
 	}
@@ -210,22 +212,46 @@ func share(c *call) error {
 	if !ok {
 		return badParam("access", "use viewer or editor")
 	}
-	seconds, err := c.number(0, "expires_in")
+	life, err := c.life()
 	if err != nil {
 		return err
 	}
-	if seconds > 10*365*24*3600 {
-		return badParam("expires_in", "use at most ten years, in seconds")
-	}
-	k, err := c.lib.CreateLink(c.ctx, c.caller, e.ID, access, time.Duration(seconds)*time.Second, "")
+	k, err := c.lib.CreateLink(c.ctx, c.caller, e.ID, access, life, "")
 	if err != nil {
 		return err
 	}
 	out := map[string]any{"url": c.shareURL(k.ID), "access": k.Access.String()}
 	if !k.Expires.IsZero() {
-		out["expires"] = k.Expires.Format(time.RFC1123Z)
+		out["expires"] = stamp(k.Expires)
 	}
 	return c.answer(http.StatusOK, out)
+}
+
+// maxLinkLife is the longest life of a link that ends.
+const maxLinkLife = 10 * 365 * 24 * time.Hour
+
+// life reads how long a link lives: until expires, or for expires_in seconds; 0
+// if it does not end.
+func (c *call) life() (time.Duration, error) {
+	if c.has("expires") && c.has("expires_in") {
+		return 0, badParam("expires, expires_in", "give one of them")
+	}
+	if c.has("expires") {
+		end, err := c.seconds("expires")
+		if err != nil {
+			return 0, err
+		}
+		life := time.Until(end)
+		if life <= 0 || life > maxLinkLife {
+			return 0, badParam("expires", "use a time to come, within ten years")
+		}
+		return life, nil
+	}
+	n, ok, err := c.given("expires_in")
+	if err == nil && ok && (n == 0 || n > int64(maxLinkLife/time.Second)) {
+		err = badParam("expires_in", "use seconds, from 1 to ten years")
+	}
+	return time.Duration(n) * time.Second, err
 }
 
 func (d *Door) shareURL(id quire.LinkID) string {

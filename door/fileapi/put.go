@@ -1,114 +1,12 @@
 package fileapi
 
 import (
-	"mime"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/library"
 )
-
-// maxBody is the most bytes that one put or chunk may have.
-const maxBody = 150_000_000
-
-// length returns the length of the body, which must be announced and not be
-// too large.
-func (c *call) length() (int64, error) {
-	n := c.r.ContentLength
-	switch {
-	case n < 0:
-		return 0, &statusError{http.StatusLengthRequired, "length_required", "send Content-Length"}
-	case n > maxBody:
-		return 0, &statusError{http.StatusRequestEntityTooLarge, "too_large", "at most " + strconv.Itoa(maxBody) + " bytes in one request: use chunked_upload for more"}
-	}
-	return n, nil
-}
-
-// destination reads where content is to land, and under which conditions.
-func (c *call) destination() (quire.Target, library.Save, error) {
-	var t quire.Target
-	var o library.Save
-	uid, p := c.q.Get("uid"), c.q.Get("path")
-	switch {
-	case (uid == "") == (p == ""):
-		return t, o, badParam("uid, path", "give exactly one of them: the folder's uid with filename, or a path")
-	case p != "":
-		t.Path = p
-	default:
-		t.Parent = quire.NodeID(uid)
-		if t.Name = c.filename(); t.Name == "" {
-			return t, o, badParam("filename", "name the file, in filename or in a Content-Disposition header")
-		}
-	}
-	overwrite, err := c.flag("overwrite", false)
-	if err != nil {
-		return t, o, err
-	}
-	if overwrite {
-		t.OnConflict = quire.Replace
-	}
-	if c.q.Get("parent_revision") != "" {
-		rev, err := c.number(0, "parent_revision")
-		if err != nil {
-			return t, o, err
-		}
-		// Who names the revision that the content comes from means that file.
-		o.Revision, t.OnConflict = &rev, quire.Replace
-	}
-	return t, o, c.conditions(&t, &o)
-}
-
-// conditions reads If-Match and If-None-Match, the standard way to say what
-// parent_revision and overwrite say.
-func (c *call) conditions(t *quire.Target, o *library.Save) error {
-	if m := c.r.Header.Get("If-None-Match"); m != "" {
-		if m != "*" {
-			return badParam("If-None-Match", "only * has a meaning here")
-		}
-		o.Absent, t.OnConflict = true, quire.Reject
-	}
-	switch m := strings.TrimPrefix(strings.TrimSpace(c.r.Header.Get("If-Match")), "W/"); {
-	case m == "":
-	case m == "*":
-		o.Present, t.OnConflict = true, quire.Replace
-	default:
-		_, rev, ok := strings.Cut(strings.Trim(m, `"`), "-")
-		n, err := strconv.ParseInt(rev, 10, 64)
-		if !ok || err != nil {
-			return &statusError{http.StatusPreconditionFailed, "precondition_failed", "If-Match is not the file's ETag"}
-		}
-		o.Revision, t.OnConflict = &n, quire.Replace
-	}
-	return nil
-}
-
-// filename returns the name for a new file: the parameter, or what the
-// Content-Disposition header says.
-func (c *call) filename() string {
-	if name := c.q.Get("filename"); name != "" {
-		return name
-	}
-	_, params, err := mime.ParseMediaType(c.r.Header.Get("Content-Disposition"))
-	if err != nil {
-		return ""
-	}
-	return params["filename"]
-}
-
-// conditional turns a refusal into 412 where the condition came in a header.
-func (c *call) conditional(err error) error {
-	if err == nil || c.r.Header.Get("If-Match") == "" && c.r.Header.Get("If-None-Match") == "" {
-		return err
-	}
-	switch c.translate(err).code {
-	case "conflict", "exists", "not_found":
-		return &statusError{http.StatusPreconditionFailed, "precondition_failed", err.Error()}
-	}
-	return err
-}
 
 // put is PUT put: a whole file in one request.
 func put(c *call) error {
@@ -146,7 +44,11 @@ type progress struct {
 }
 
 func progressOf(u quire.Upload) progress {
-	return progress{u.ID, u.Received, u.Expires.Format(time.RFC1123Z), ""}
+	p := progress{UploadID: u.ID, Offset: u.Received}
+	if u.ID != "" {
+		p.Expires = stamp(u.Expires)
+	}
+	return p
 }
 
 // misaligned is the answer to a chunk that does not begin where the last one
@@ -178,30 +80,29 @@ func chunkedUpload(c *call) error {
 		}
 		id = u.ID
 	}
+	u, err := c.append(id, offset, n)
+	if err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, progressOf(u))
+}
+
+// append adds the request's body to an upload.
+func (c *call) append(id quire.UploadID, offset, n int64) (quire.Upload, error) {
 	if n == 0 {
 		u, err := c.lib.Upload(c.ctx, c.caller, id)
 		if err == nil && offset != u.Received {
 			err = &quire.OffsetMismatch{Got: offset, Expected: u.Received, Upload: u}
 		}
-		if err != nil {
-			return err
-		}
-		return c.answer(http.StatusOK, progressOf(u))
+		return u, err
 	}
-	u, _, err := c.lib.Append(c.ctx, c.caller, id, offset, c.r.Body, library.Append{
+	u, added, err := c.lib.Append(c.ctx, c.caller, id, offset, c.r.Body, library.Append{
 		Length: n, Sized: true, Max: maxBody, Interrupt: c.interrupt,
 	})
-	if err != nil {
-		return err
+	if err != nil && added > 0 {
+		err = &partial{u, err}
 	}
-	p := progressOf(u)
-	p.Offset = offset + n
-	return c.answer(http.StatusOK, p)
-}
-
-// interrupt ends the reading of this request's body.
-func (c *call) interrupt() {
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now()) // a test's recorder has none
+	return u, err
 }
 
 // commitChunkedUpload is POST commit_chunked_upload: it makes an upload the
@@ -211,11 +112,25 @@ func commitChunkedUpload(c *call) error {
 	if err != nil {
 		return err
 	}
-	e, _, err := c.lib.CommitUpload(c.ctx, c.caller, quire.UploadID(c.q.Get("upload_id")), t, o)
+	e, err := c.commit(t, o)
 	if err != nil {
 		return c.conditional(err)
 	}
 	return c.saved(e)
+}
+
+// commit commits the upload that is named. Whoever commits again gets the
+// answer of the first time, also if the file has changed since.
+func (c *call) commit(t quire.Target, o library.Save) (library.Entry, error) {
+	e, done, err := c.lib.CommitUpload(c.ctx, c.caller, quire.UploadID(c.q.Get("upload_id")), t, o)
+	if err != nil || e.Revision == done.Revision {
+		return e, err
+	}
+	now, r, err := c.lib.Revision(c.ctx, c.caller, e.ID, done.Revision)
+	if err != nil {
+		return e, nil // that revision has been thinned out: tell what is there
+	}
+	return asOf(now, r), nil
 }
 
 // uploads is GET uploads: the caller's own sessions, of whatever door.

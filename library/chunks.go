@@ -458,6 +458,9 @@ func (l *Library) appendChunks(tx *catalog.Tx, c quire.Caller, e Entry, changed 
 	if err != nil {
 		return e, err
 	}
+	if err := holdMoved(tx, e, m, changed, in); err != nil {
+		return e, err
+	}
 	last, err := tx.Revision(e.ID, e.Revision)
 	if err != nil {
 		return e, err

@@ -55,12 +55,24 @@ func (s *chunkSave) send(t interface{ Fatal(...any) }, content string, ranges in
 
 // save makes the request, with a precondition.
 func (s *chunkSave) save(f *fixture, id quire.NodeID, pre quire.Precondition) (library.Entry, error) {
+	return s.saveWhile(f, id, pre, func() {})
+}
+
+// hook is a reader that has nothing to read, but does something.
+type hook func()
+
+func (h hook) Read([]byte) (int, error) {
+	h()
+	return 0, io.EOF
+}
+
+// saveWhile is save, with something that happens before the frames are read.
+func (s *chunkSave) saveWhile(f *fixture, id quire.NodeID, pre quire.Precondition, then func()) (library.Entry, error) {
 	var body bytes.Buffer
 	w := chunk.NewWriter(&body)
 	if err := w.Message([]byte("{}")); err != nil {
 		return library.Entry{}, err
 	}
-	body.Write(s.frames.Bytes())
 	var end bytes.Buffer
 	last := chunk.NewWriter(&end)
 	if err := last.Message([]byte("{}")); err != nil {
@@ -70,8 +82,7 @@ func (s *chunkSave) save(f *fixture, id quire.NodeID, pre quire.Precondition) (l
 	if err := last.End(); err != nil {
 		return library.Entry{}, err
 	}
-	body.Write(end.Bytes()[skip:])
-	r := chunk.NewReader(&body, chunk.DefaultLimits())
+	r := chunk.NewReader(io.MultiReader(&body, hook(then), bytes.NewReader(s.frames.Bytes()), bytes.NewReader(end.Bytes()[skip:])), chunk.DefaultLimits())
 	if _, err := r.ReadMessage(); err != nil {
 		return library.Entry{}, err
 	}

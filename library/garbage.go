@@ -207,6 +207,10 @@ func (l *Library) chore(ctx context.Context, c catalog.Chore) error {
 	switch c.Kind {
 	case choreThin:
 		return l.thin(ctx, quire.NodeID(c.Subject))
+	case choreCompact:
+		if err := l.compact(ctx, quire.NodeID(c.Subject)); err != nil {
+			return err
+		}
 	case chorePublish:
 		return l.publishQuiet(ctx, quire.UploadID(c.Subject))
 	case chorePurge:

@@ -393,6 +393,11 @@ func (l *Library) append(tx *catalog.Tx, c quire.Caller, e Entry, m *quire.Manif
 	if err := tx.InsertRevision(&r, m); err != nil {
 		return Entry{}, err
 	}
+	if scattered(m) >= manySmall {
+		if err := tx.AddChore(catalog.Chore{Kind: choreCompact, Subject: string(e.ID), Due: tx.Now().Add(compactPause)}); err != nil {
+			return Entry{}, err
+		}
+	}
 	if created {
 		if err := tx.InsertNode(&e.Node); err != nil {
 			return Entry{}, err

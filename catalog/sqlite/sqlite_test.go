@@ -1,14 +1,17 @@
 package sqlite_test
 
 import (
+	"compress/gzip"
 	"context"
 	"database/sql"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/catalog/catalogtest"
 	"github.com/quire-docs/quire/catalog/sqlite"
@@ -113,4 +116,106 @@ func TestNotADatabase(t *testing.T) {
 		d.Close()
 		t.Error("it was opened")
 	}
+}
+
+// TestOlderSchema: what a database of each released schema holds is all there
+// after it was brought up to date. A fixture is never changed; a release that
+// changes the schema adds its own.
+func TestOlderSchema(t *testing.T) {
+	fixtures, err := filepath.Glob("testdata/schema-*.db.gz")
+	if err != nil || len(fixtures) == 0 {
+		t.Fatal("no fixtures", err)
+	}
+	for _, fixture := range fixtures {
+		t.Run(filepath.Base(fixture), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "catalog.db")
+			unpack(t, fixture, path)
+			open(t, path).Close()
+			d := open(t, path) // a second start finds nothing to do
+			if got, want := schema(t, path), newestSchema(t); got != want {
+				t.Errorf("it is at schema %d, want %d", got, want)
+			}
+			s := catalog.New(d)
+			defer s.Close()
+			err := s.Update(context.Background(), func(tx *catalog.Tx) error {
+				sites, err := tx.Sites()
+				if err != nil || len(sites) != 1 {
+					t.Fatalf("sites: %v, %v", sites, err)
+				}
+				admin, err := tx.UserByLogin("admin")
+				if err != nil || admin.Role != quire.RoleAdmin {
+					t.Errorf("the administrator: %+v, %v", admin, err)
+				}
+				notes, err := tx.Child(sites[0].Root, "notes")
+				if err != nil {
+					t.Fatal("the folder:", err)
+				}
+				file, err := tx.Child(notes.ID, "f.txt")
+				if err != nil || file.Revision != 2 || file.Size != 12 {
+					t.Fatalf("the file: %+v, %v", file, err)
+				}
+				for number, want := range map[int64]string{1: "version one\n", 2: "version two\n"} {
+					m, err := tx.Manifest(file.ID, number)
+					if err != nil || len(m.Main().Extents) != 1 {
+						t.Fatalf("revision %d: %+v, %v", number, m, err)
+					}
+					if data, err := tx.SegmentData(m.Main().Extents[0].Segment); err != nil || string(data) != want {
+						t.Errorf("revision %d: %q, %v", number, data, err)
+					}
+				}
+				if open, err := tx.OpenUploads(admin.ID); err != nil || len(open) != 1 || open[0].Received != 12 {
+					t.Errorf("the open upload: %+v, %v", open, err)
+				}
+				if used, err := tx.Usage(sites[0].ID); err != nil || used == 0 {
+					t.Errorf("usage %d, %v", used, err)
+				}
+				file.Size++ // and it can be written
+				return tx.UpdateNode(&file)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func unpack(t *testing.T, from, to string) {
+	t.Helper()
+	f, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// schema is the number of the last migration that a database has had.
+func schema(t *testing.T, path string) (version int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow("SELECT MAX(version_id) FROM goose_db_version WHERE is_applied = 1").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
+func newestSchema(t *testing.T) int {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "catalog.db")
+	open(t, path).Close()
+	return schema(t, path)
 }

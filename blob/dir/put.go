@@ -16,7 +16,7 @@ const (
 	copySize = 1 << 20
 	// writeBackSize is after how many bytes the device is set to work on them,
 	// so that a large segment is mostly there when the flush at its end comes.
-	writeBackSize = 8 << 20
+	writeBackSize = 512 << 10
 )
 
 // Put implements blob.Driver.

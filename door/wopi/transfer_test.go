@@ -7,15 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/chunk"
-	"github.com/quire-docs/quire/door/wopi"
 )
 
 // document makes a zip archive of stored parts.
@@ -435,85 +432,4 @@ func TestUploadSession(t *testing.T) {
 		t.Errorf("%d bytes", len(b))
 	}
 	want(t, "after the commit", update(session, len(raw), []byte("x"), 1), 410)
-}
-
-// TestCoauthors: many people edit one document, each saving with the sequence
-// number they know and trying again when it is old. Every acknowledged edit is
-// in the final document.
-func TestCoauthors(t *testing.T) {
-	f := open(t, func(o *wopi.Options) {})
-	order := make([]string, 20)
-	parts := map[string]string{}
-	for i := range order {
-		order[i] = fmt.Sprintf("part%02d.xml", i)
-		parts[order[i]] = "-"
-	}
-	id := f.save("/co.docx", string(document(t, parts, order...))).ID
-	var wait sync.WaitGroup
-	var mu sync.Mutex
-	acknowledged := map[string]string{}
-	for author := range 10 {
-		wait.Go(func() {
-			r := f.resource(f.bob, id, "")
-			lock := fmt.Sprint("author", author)
-			if a := r.join(lock); a.StatusCode != 200 {
-				t.Errorf("join: %d", a.StatusCode)
-				return
-			}
-			part := order[author]
-			rnd := rand.New(rand.NewPCG(uint64(author), 1))
-			for edit := range 8 {
-				text := fmt.Sprintf("%d/%d/%d", author, edit, rnd.Uint64())
-				for range 200 {
-					g := r.getChunked(all(quire.MainContent))
-					now := map[string]string{}
-					z, err := zip.NewReader(bytes.NewReader(g.whole(t, 0)), int64(len(g.whole(t, 0))))
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					for _, p := range z.File {
-						in, _ := p.Open()
-						b, _ := io.ReadAll(in)
-						now[p.Name] = string(b)
-					}
-					now[part] = text
-					next := cut(t, document(t, now, order...))
-					fresh := next.chunks()
-					for k := range g.chunks {
-						delete(fresh, k)
-					}
-					a := r.putChunked(chunk.PutChunkedFileRequest{Signatures: []chunk.StreamSignature{next.stream(quire.MainContent)}}, fresh,
-						"X-WOPI-SequenceNumber", g.Header.Get("X-WOPI-SequenceNumber"), "X-WOPI-CoauthLockId", lock)
-					if a.StatusCode == 412 {
-						continue
-					}
-					if a.StatusCode != 200 {
-						t.Errorf("%d %s", a.StatusCode, a.Header.Get("X-WOPI-ServerError"))
-						return
-					}
-					mu.Lock()
-					acknowledged[part] = text
-					mu.Unlock()
-					break
-				}
-			}
-		})
-	}
-	wait.Wait()
-	b := f.resource(f.bob, id, "").get("/contents").body
-	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range z.File {
-		in, _ := p.Open()
-		text, _ := io.ReadAll(in)
-		if w, ok := acknowledged[p.Name]; ok && w != string(text) {
-			t.Errorf("%s is %q, and %q was acknowledged", p.Name, text, w)
-		}
-	}
-	if len(acknowledged) != 10 {
-		t.Errorf("only %d authors got through", len(acknowledged))
-	}
 }

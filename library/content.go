@@ -29,9 +29,10 @@ type Content struct {
 	extents []quire.Extent
 	starts  []int64 // of each extent in the stream
 
-	mu     sync.Mutex                 // guards the two
-	inline map[quire.SegmentID][]byte // bytes that live in the catalog
-	file   openFile                   // the local file that was used last
+	mu          sync.Mutex                 // guards those below
+	inline      map[quire.SegmentID][]byte // bytes that live in the catalog
+	inlineBytes int                        // how many of them were read by data
+	file        openFile                   // the local file that was used last
 }
 
 type openFile struct {
@@ -220,6 +221,10 @@ func (c *Content) Close() error {
 	return f.Close()
 }
 
+// maxInline is how many bytes of the catalog an open content keeps, so that
+// the chunks of a document that lie in one segment are not each a query.
+const maxInline = 1 << 20
+
 // data returns the bytes of a segment that lives in the catalog.
 func (c *Content) data(id quire.SegmentID) ([]byte, error) {
 	c.mu.Lock()
@@ -235,6 +240,13 @@ func (c *Content) data(id quire.SegmentID) ([]byte, error) {
 	if err != nil {
 		return nil, damaged(id, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inlineBytes += len(data); c.inlineBytes > maxInline {
+		clear(c.inline) // whoever reads from beginning to end is past them
+		c.inlineBytes = len(data)
+	}
+	c.remember(id, data)
 	return data, nil
 }
 

@@ -3,6 +3,7 @@ package chunk
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/quire-docs/quire"
 )
@@ -127,11 +128,31 @@ func AbsentStream(id quire.StreamID) StreamSignature {
 	return StreamSignature{StreamID: id, Scheme: Zip}
 }
 
-// MarshalJSON sends an empty list for no chunks.
+// MarshalJSON sends an empty list for no chunks. It writes the chunks itself,
+// because a document of hundreds of parts has its signature sent with each save.
 func (s StreamSignature) MarshalJSON() ([]byte, error) {
-	type plain StreamSignature
-	s.Chunks = notNil(s.Chunks)
-	return json.Marshal(plain(s))
+	head, err := json.Marshal(struct {
+		StreamID quire.StreamID `json:"StreamId"`
+		Scheme   Scheme         `json:"ChunkingScheme"`
+	}{s.StreamID, s.Scheme})
+	if err != nil {
+		return nil, err
+	}
+	const perChunk = len(`{"ChunkId":"","Length":1234567},`) + idTextLen
+	b := make([]byte, 0, len(head)+32+perChunk*len(s.Chunks))
+	b = append(b, head[:len(head)-1]...)
+	b = append(b, `,"ChunkSignatures":[`...)
+	for i, k := range s.Chunks {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"ChunkId":"`...)
+		b = idText.AppendEncode(b, k.ID[:])
+		b = append(b, `","Length":`...)
+		b = strconv.AppendInt(b, k.Length, 10)
+		b = append(b, '}')
+	}
+	return append(b, "]}"...), nil
 }
 
 // GetChunkedFileRequest asks for content properties and streams, each stream's

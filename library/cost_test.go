@@ -2,8 +2,10 @@ package library_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -13,6 +15,7 @@ import (
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/blob"
 	"github.com/quire-docs/quire/catalog"
+	"github.com/quire-docs/quire/chunk"
 	"github.com/quire-docs/quire/library"
 )
 
@@ -157,5 +160,44 @@ func BenchmarkSaveChunks(b *testing.B) {
 			}
 			b.ReportMetric(float64((cpu(b)-busy).Microseconds())/float64(b.N)/1000, "cpu-ms/op")
 		})
+	}
+}
+
+var signSize = flag.Int64("sign.size", 256<<20, "how many bytes are signed by BenchmarkFirstSignature")
+
+// noise yields n bytes that do not repeat.
+func noise(n int64) io.Reader {
+	return io.LimitReader(rand.NewChaCha8([32]byte{1}), n)
+}
+
+// BenchmarkFirstSignature works out the signature of a stored file, beside the
+// hash of as many bytes in memory.
+func BenchmarkFirstSignature(b *testing.B) {
+	f := open(b, library.Options{})
+	in := make([]byte, 256<<20)
+	if _, err := io.ReadFull(noise(int64(len(in))), in); err != nil {
+		b.Fatal(err)
+	}
+	for n := 0; b.Loop(); n++ {
+		e, _, err := f.Save(f.ctx, f.admin, quire.Target{Path: fmt.Sprint("/large", n)}, noise(*signSize), library.Save{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		began := time.Now()
+		var h chunk.Hasher
+		for done := int64(0); done < *signSize; done += int64(len(in)) {
+			_, _ = h.Write(in)
+		}
+		hash := time.Since(began)
+		began = time.Now()
+		snap, err := f.Snapshot(f.ctx, f.admin, e.ID, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took := time.Since(began)
+		snap.Close()
+		b.ReportMetric(float64(*signSize)/1e9/hash.Seconds(), "hash-GB/s")
+		b.ReportMetric(float64(*signSize)/1e9/took.Seconds(), "sign-GB/s")
+		b.ReportMetric(hash.Seconds()/took.Seconds(), "ratio")
 	}
 }

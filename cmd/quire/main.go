@@ -87,6 +87,9 @@ func run(args []string, out, errOut io.Writer) int {
 	if code >= 0 {
 		return code // --help was asked for
 	}
+	if err == nil && k.Command() == "serve" {
+		err = checkEnvironment(parser.Model, os.Environ())
+	}
 	if err != nil {
 		fmt.Fprintf(errOut, "quire: %v\nTry 'quire --help'.\n", err)
 		return exitUsage

@@ -50,22 +50,45 @@ func parseSettings(r io.Reader) ([]setting, error) {
 // program, because it is a setting that somebody thinks is in force.
 func (s *settings) Validate(app *kong.Application) error {
 	known := make(map[string]bool)
-	var walk func(*kong.Node)
-	walk = func(n *kong.Node) {
-		for _, f := range n.Flags {
-			known[f.Name] = true
-		}
-		for _, c := range n.Children {
-			walk(c)
-		}
-	}
-	walk(app.Node)
+	eachFlag(app.Node, func(f *kong.Flag) { known[f.Name] = true })
 	for _, l := range s.lines {
 		if !known[l.name] || l.name == "config" || l.name == "help" {
 			return fmt.Errorf("line %d of the configuration file: there is no setting %q; 'quire serve --help' lists them", l.line, l.name)
 		}
 	}
 	return nil
+}
+
+// checkEnvironment refuses a variable that looks like a setting and is none:
+// somebody thinks that it is in force. Those of tests are not the program's, nor
+// are those that Kubernetes sets beside a service called quire.
+func checkEnvironment(app *kong.Application, environ []string) error {
+	known := make(map[string]bool)
+	eachFlag(app.Node, func(f *kong.Flag) {
+		for _, env := range f.Envs {
+			known[env] = true
+		}
+	})
+	for _, v := range environ {
+		name, value, _ := strings.Cut(v, "=")
+		foreign := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+		if slices.ContainsFunc([]string{"QUIRE_TEST_", "QUIRE_SERVICE_", "QUIRE_PORT"}, foreign) {
+			continue
+		}
+		if strings.HasPrefix(name, "QUIRE_") && value != "" && !known[name] {
+			return fmt.Errorf("there is no setting for the environment variable %s; 'quire serve --help' lists them", name)
+		}
+	}
+	return nil
+}
+
+func eachFlag(n *kong.Node, f func(*kong.Flag)) {
+	for _, flag := range n.Flags {
+		f(flag)
+	}
+	for _, c := range n.Children {
+		eachFlag(c, f)
+	}
 }
 
 // Resolve implements kong.Resolver. The environment outweighs the file, so a

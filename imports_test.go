@@ -24,7 +24,7 @@ var may = map[string][]string{
 	"library":       {"", "lock", "chunk", "blob", "catalog"},
 	"transform/...": {"", "transform"},
 	"identity":      {"", "catalog"},
-	"client":        {""},
+	"client":        {"", "chunk"},
 	"server":        {""},
 	"blank":         {},
 	"door/...":      {"", "lock", "chunk", "library", "identity", "blob", "catalog", "server", "blank", "client"},

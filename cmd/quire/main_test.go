@@ -1,7 +1,9 @@
 package main
 
 import (
+	"archive/zip"
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -38,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"start":  startServer,
 			"kill":   killServer,
 			"random": randomFile,
+			"deck":   deckFile,
 			"gettoken": func(ts *testscript.TestScript, neg bool, args []string) {
 				out, err := command(ts, "token", "create", "--user", args[0], "--scope", args[1])
 				if err != nil {
@@ -88,6 +91,37 @@ func randomFile(ts *testscript.TestScript, _ bool, args []string) {
 	defer f.Close()
 	if _, err := io.CopyN(f, newNoise(n), n); err != nil {
 		ts.Fatalf("random: %v", err)
+	}
+}
+
+// deckFile is the script command 'deck FILE TEXT': a presentation of 100 slides
+// with pictures, some 10 MB, with a text on one slide.
+func deckFile(ts *testscript.TestScript, _ bool, args []string) {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	add := func(name string, method uint16, r io.Reader) {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: method})
+		if err == nil {
+			_, err = io.Copy(w, r)
+		}
+		if err != nil {
+			ts.Fatalf("deck: %v", err)
+		}
+	}
+	add("[Content_Types].xml", zip.Deflate, strings.NewReader("<Types/>"))
+	for i := range 100 {
+		text := fmt.Sprintf("<slide>%d %s</slide>", i, strings.Repeat("text ", 500))
+		if i == 42 {
+			text += args[1]
+		}
+		add(fmt.Sprintf("ppt/slides/slide%d.xml", i), zip.Deflate, strings.NewReader(text))
+		add(fmt.Sprintf("ppt/media/image%d.png", i), zip.Store, io.LimitReader(newNoise(int64(i)), 100_000))
+	}
+	if err := z.Close(); err != nil {
+		ts.Fatalf("deck: %v", err)
+	}
+	if err := os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600); err != nil {
+		ts.Fatalf("deck: %v", err)
 	}
 }
 

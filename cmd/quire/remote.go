@@ -42,6 +42,8 @@ type putCmd struct {
 	Remote string `arg:"" optional:"" help:"Where to put it: a path, or a folder if it ends with a slash. The root folder if it is not given."`
 	Rename bool   `help:"Pick a free name if the name is taken, instead of saving a new revision."`
 	Parent int64  `help:"The revision that the file must be at." name:"parent-revision"`
+
+	Chunked bool `help:"Send only the chunks that the server does not have, as coauthoring editors do. The file must not be locked by an editor for itself."`
 }
 
 func (c *putCmd) Run(a *app) error {
@@ -64,6 +66,9 @@ func (c *putCmd) Run(a *app) error {
 	target := c.Remote
 	if target == "" || strings.HasSuffix(target, "/") {
 		target += name
+	}
+	if c.Chunked {
+		return c.sendChunks(a, cl, f, st.Size(), remotePath(target))
 	}
 	u := client.Upload{Path: remotePath(target), Overwrite: !c.Rename, ParentRevision: c.Parent}
 	bar := a.progress(name, st.Size())
@@ -135,6 +140,7 @@ type getCmd struct {
 	Remote   string `arg:"" help:"The file's path on the server."`
 	Local    string `arg:"" optional:"" help:"Where to save it; - is standard output. The file's name if it is not given."`
 	Revision int64  `help:"An old revision instead of the current one."`
+	Chunked  bool   `help:"Fetch only the chunks that the local file does not have, as coauthoring editors do."`
 }
 
 func (c *getCmd) Run(a *app) error {
@@ -153,6 +159,9 @@ func (c *getCmd) Run(a *app) error {
 	}
 	if st, err := os.Stat(local); err == nil && st.IsDir() {
 		local = filepath.Join(local, path.Base(d.Path))
+	}
+	if c.Chunked {
+		return c.fetchChunks(a, cl, d, local)
 	}
 	size, err := c.download(a, cl, d, local)
 	if err != nil {

@@ -126,6 +126,7 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log
 	mux.Handle("/api/files/", cloud)
 	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors}))
 	mux.Handle("/wopi/", office)
+	mux.Handle(wopi.AccessPath, office.AccessAPI())
 	pages := office.Pages()
 	for _, at := range []string{"/edit/", "/view/", "/s/", "/host/", "/new"} {
 		mux.Handle(at, pages)

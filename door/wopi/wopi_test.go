@@ -70,6 +70,7 @@ func open(t testing.TB, change func(*wopi.Options)) *fixture {
 	f.door = wopi.New(f.lib, f.ids, opt)
 	mux := http.NewServeMux()
 	mux.Handle("/wopi/", f.door)
+	mux.Handle(wopi.AccessPath, f.door.AccessAPI())
 	mux.Handle("/", f.door.Pages())
 	serving, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)

@@ -3,6 +3,7 @@ package library
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -204,4 +205,77 @@ func (l *Library) publishQuiet(ctx context.Context, id quire.UploadID) error {
 		}
 		return planPublish(tx, id, time.Minute)
 	})
+}
+
+// joinedLife is how long the parts of a joined upload are still there, for a
+// client that did not get the answer and joins them again.
+const joinedLife = time.Hour
+
+// JoinUploads begins a session that has the bytes of finished ones of the same
+// caller, one after the other. It copies nothing: the new session names the
+// segments that the parts name. What n declares is not used; the new session
+// is whole from the beginning and waits to be committed. The parts end within
+// an hour.
+func (l *Library) JoinUploads(ctx context.Context, c quire.Caller, n NewUpload, parts []quire.UploadID) (u quire.Upload, err error) {
+	n.Declared = -1
+	if u, err = l.CreateUpload(ctx, c, n); err != nil {
+		return u, err
+	}
+	id := u.ID
+	err = l.update(ctx, func(tx *catalog.Tx) error {
+		if u, err = l.upload(tx, c, id); err != nil {
+			return err
+		}
+		for _, part := range parts {
+			if err := joinPart(tx, l, c, &u, part); err != nil {
+				return err
+			}
+		}
+		u.Declared = u.Received
+		return tx.UpdateUpload(&u)
+	})
+	if err != nil {
+		keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		if cerr := l.CancelUpload(keep, c, id); cerr != nil {
+			l.log.Warn("an upload that could not be joined stays until it expires", "upload", id, "error", cerr)
+		}
+	}
+	return u, err
+}
+
+// joinPart adds what one session has to the end of another.
+func joinPart(tx *catalog.Tx, l *Library, c quire.Caller, u *quire.Upload, id quire.UploadID) error {
+	part, err := l.upload(tx, c, id)
+	if err != nil {
+		return err
+	}
+	if part.Done != nil || part.ID == u.ID {
+		return &quire.Invalid{What: "upload", Reason: "a part is finished as a file of its own: join only parts"}
+	}
+	if part.Declared < 0 || part.Received != part.Declared {
+		return &quire.Incomplete{Got: part.Received, Expected: max(part.Declared, part.Received+1)}
+	}
+	if u.Received > math.MaxInt64-part.Received {
+		return &quire.TooLarge{Limit: math.MaxInt64}
+	}
+	extents, err := tx.UploadExtents(id, 0, 1<<62)
+	if err != nil {
+		return err
+	}
+	for _, x := range extents {
+		if err := tx.Hold(u.Site, catalog.UploadHolder(u.ID), x.Segment); err != nil {
+			return err
+		}
+		x.Upload, x.Position = u.ID, x.Position+u.Received
+		if err := tx.PutUploadExtent(&x); err != nil {
+			return err
+		}
+	}
+	u.Received += part.Received
+	if soon := tx.Now().Add(joinedLife); soon.Before(part.Expires) {
+		part.Expires = soon
+		return tx.UpdateUpload(&part)
+	}
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/door/fileapi"
+	"github.com/quire-docs/quire/door/tus"
 	"github.com/quire-docs/quire/door/ucloud"
 	"github.com/quire-docs/quire/door/web"
 	"github.com/quire-docs/quire/door/wopi"
@@ -124,6 +125,9 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log
 	mux.Handle("/ucloud/", cloud)
 	mux.Handle("/api/files", cloud) // delete
 	mux.Handle("/api/files/", cloud)
+	resumable := tus.New(o.library, o.ids, tus.Options{PublicURL: public, Logger: log})
+	mux.Handle("/uploads", resumable)
+	mux.Handle("/uploads/", resumable)
 	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors}))
 	mux.Handle("/wopi/", office)
 	mux.Handle(wopi.AccessPath, office.AccessAPI())

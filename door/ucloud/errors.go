@@ -30,7 +30,7 @@ type wire struct {
 }
 
 // translate is the one place where the domain's errors become this door's
-// answers. A status of 0 is a client that has gone.
+// answers.
 func translate(ctx context.Context, err error) wire {
 	var (
 		own      *statusError
@@ -74,7 +74,9 @@ func translate(ctx context.Context, err error) wire {
 	case errors.As(err, &later):
 		w.status, w.why, w.after = http.StatusServiceUnavailable, later.Reason, max(1, int(math.Ceil(later.After.Seconds())))
 	case ctx.Err() != nil, errors.Is(err, context.Canceled):
-		w.status = 0
+		// Most likely nobody reads this. But a client that has only closed its
+		// own half of the connection must not take silence for success.
+		w.status, w.why = http.StatusRequestTimeout, "the request broke off: go on from what is here"
 	default:
 		w.status, w.why = http.StatusInternalServerError, "internal error: tell the operator the request id "+server.RequestID(ctx)
 	}
@@ -89,9 +91,6 @@ type failure struct {
 
 func (c *call) fail(err error) {
 	w := translate(c.ctx, err)
-	if w.status == 0 {
-		return
-	}
 	if w.status == http.StatusInternalServerError {
 		c.log.Error("a request failed", "request", server.RequestID(c.ctx), "error", err)
 	}

@@ -78,9 +78,6 @@ func (c *call) giveAccess() (Access, error) {
 // explain answers an error in the file API's shape.
 func (c *call) explain(err error) {
 	status := c.status(err)
-	if status == 0 {
-		return
-	}
 	msg := err.Error()
 	if status == http.StatusInternalServerError {
 		c.log.Error("a request failed", "request", server.RequestID(c.ctx), "error", err)

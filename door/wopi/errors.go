@@ -34,9 +34,6 @@ func badRequest(text string) error { return &statusError{http.StatusBadRequest, 
 func (c *call) fail(err error) {
 	h := c.w.Header()
 	status := c.status(err)
-	if status == 0 {
-		return // the client has gone
-	}
 	if status >= 500 && status != http.StatusNotImplemented {
 		c.log.Error("a WOPI request failed", "request", server.RequestID(c.ctx), "error", err)
 	}
@@ -96,8 +93,10 @@ func (c *call) status(err error) int {
 	case errors.As(err, &later):
 		c.w.Header().Set("Retry-After", strconv.Itoa(max(1, int(later.After.Seconds()))))
 		return http.StatusServiceUnavailable
-	case errors.Is(err, context.Canceled):
-		return 0
+	case c.ctx.Err() != nil, errors.Is(err, context.Canceled):
+		// Most likely nobody reads this. But a client that has only closed its
+		// own half of the connection must not take silence for success.
+		return http.StatusRequestTimeout
 	}
 	return http.StatusInternalServerError
 }

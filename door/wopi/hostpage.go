@@ -342,10 +342,7 @@ func (v *visit) problem(err error) {
 	c := &call{Door: v.Door, ctx: v.r.Context(), w: v.w, r: v.r}
 	status := c.status(err)
 	text := err.Error()
-	switch {
-	case status == 0:
-		return
-	case status >= http.StatusInternalServerError && status != http.StatusNotImplemented:
+	if status >= http.StatusInternalServerError && status != http.StatusNotImplemented {
 		v.log.Error("a page failed", "request", server.RequestID(v.r.Context()), "error", err)
 		text = "Something went wrong. Tell the operator the request id " + server.RequestID(v.r.Context()) + "."
 	}

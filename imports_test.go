@@ -25,6 +25,7 @@ var may = map[string][]string{
 	"transform/...": {"", "transform"},
 	"identity":      {"", "catalog"},
 	"client":        {"", "chunk"},
+	"client/...":    {"", "chunk"},
 	"server":        {""},
 	"blank":         {},
 	"door/...":      {"", "lock", "chunk", "library", "identity", "blob", "catalog", "server", "blank", "client"},

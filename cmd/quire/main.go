@@ -21,7 +21,7 @@ import (
 const (
 	exitFailed  = 1 // the command failed; what it printed says why
 	exitUsage   = 2 // the command line or configuration is wrong
-	exitProblem = 3 // fsck found problems
+	exitProblem = 3 // fsck or wopi check found problems
 )
 
 // version is set by the build.
@@ -31,7 +31,7 @@ const description = `Quire is a document server: one store, with the protocols t
 
 Settings come from a file (--config), the environment and flags, each overriding the one before.
 
-Exit codes: 0 success, 1 the command failed, 2 wrong usage or configuration, 3 fsck found problems.`
+Exit codes: 0 success, 1 the command failed, 2 wrong usage or configuration, 3 fsck or wopi check found problems.`
 
 // commands is the whole command line.
 type commands struct {

@@ -138,11 +138,12 @@ func command(ts *testscript.TestScript, args ...string) (string, error) {
 
 // process is a real server.
 type process struct {
-	url  string
-	data string
-	cmd  *exec.Cmd
-	log  *strings.Builder
-	done chan struct{}
+	url    string
+	listen string // the address
+	data   string
+	cmd    *exec.Cmd
+	log    *strings.Builder
+	done   chan struct{}
 }
 
 // launch starts a server on a free port and waits for its ready line.
@@ -175,14 +176,15 @@ func launch(data string, args ...string) (*process, error) {
 	select {
 	case text := <-line:
 		var ready struct {
-			Ready bool   `json:"ready"`
-			URL   string `json:"url"`
+			Ready  bool   `json:"ready"`
+			URL    string `json:"url"`
+			Listen string `json:"listen"`
 		}
 		if err := json.Unmarshal([]byte(text), &ready); err != nil || !ready.Ready {
 			<-s.done
 			return nil, fmt.Errorf("no ready line: %q %s", text, log)
 		}
-		s.url = ready.URL
+		s.url, s.listen = ready.URL, ready.Listen
 		return s, nil
 	case <-time.After(30 * time.Second):
 		_ = cmd.Process.Kill()

@@ -3,15 +3,19 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/quire-docs/quire"
+	check "github.com/quire-docs/quire/client/wopi"
 	"github.com/quire-docs/quire/door/wopi"
 	"github.com/quire-docs/quire/identity"
 )
 
 type wopiCmd struct {
-	URL wopiURLCmd `cmd:"" name:"url" help:"Print a file's WopiSrc with a token, for an editor, a checking program or a support engineer."`
+	URL   wopiURLCmd   `cmd:"" name:"url" help:"Print a file's WopiSrc with a token, for an editor, a checking program or a support engineer."`
+	Check wopiCheckCmd `cmd:"" help:"Check a WOPI host, this or any other, against the protocol's rules. It makes files of its own beside the given one and deletes them."`
 }
 
 type wopiURLCmd struct {
@@ -48,4 +52,59 @@ func (c *wopiURLCmd) Run(a *app) error {
 		}
 		return json.NewEncoder(a.out).Encode(access)
 	})
+}
+
+type wopiCheckCmd struct {
+	URL     string        `arg:"" help:"The WopiSrc of a file in a folder where the token's user may write. It may carry the access_token."`
+	Token   string        `help:"The access token for the file; else it is taken from the URL."`
+	Only    string        `help:"Make only the checks with this text in their name."`
+	Verbose bool          `help:"Tell also what passed." short:"v"`
+	Timeout time.Duration `help:"How long one request may take." default:"30s"`
+}
+
+// Run prints the checks that failed, each with its rule, and how many passed.
+func (c *wopiCheckCmd) Run(a *app) error {
+	file, err := check.File(c.URL, c.Token, &http.Client{Timeout: c.Timeout})
+	if err != nil {
+		return &settingError{"url", err.Error()}
+	}
+	if file.Token == "" {
+		return &settingError{"token", "give the access token, here or in the URL"}
+	}
+	var results []check.Result
+	passed := 0
+	failed := check.Run(a.ctx, file, c.Only, func(r check.Result) {
+		results = append(results, r)
+		if r.Passed() {
+			passed++
+		}
+		if a.json {
+			return
+		}
+		switch {
+		case len(r.Broken) > 0:
+			fmt.Fprintf(a.out, "FAIL  %s\n      the rule: %s\n", r.Name, r.Rule)
+			for _, b := range r.Broken {
+				fmt.Fprintf(a.out, "      %s\n", b)
+			}
+		case r.Skipped != "" && c.Verbose:
+			fmt.Fprintf(a.out, "skip  %s: %s\n", r.Name, r.Skipped)
+		case c.Verbose:
+			fmt.Fprintf(a.out, "ok    %s\n", r.Name)
+		}
+	})
+	if a.json {
+		if err := json.NewEncoder(a.out).Encode(results); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(a.out, "%d passed, %d failed, %d skipped\n", passed, failed, len(results)-passed-failed)
+	}
+	switch {
+	case len(results) == 0:
+		return &settingError{"only", "no check has that in its name"}
+	case failed > 0:
+		return exitError(exitProblem)
+	}
+	return a.ctx.Err()
 }

@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -98,8 +98,21 @@ func BenchmarkOperations(b *testing.B) {
 	}
 }
 
-// deck makes a presentation of 300 parts with pictures, some 50 MB.
-func deck(b *testing.B, changed string) []byte {
+// kind is a kind of document that a benchmark makes: so many parts of text, in
+// one of which a text changes, and pictures.
+type kind struct {
+	name            string
+	parts, words    int // words of random digits in each part
+	pictures, bytes int // bytes of each picture
+}
+
+var kinds = []kind{
+	{"pptx", 150, 400, 150, 350_000},
+	{"xlsx", 40, 62_000, 0, 0},
+	{"docx", 12, 2_000, 3, 300_000},
+}
+
+func (k kind) make(b *testing.B, changed string) []byte {
 	b.Helper()
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)
@@ -113,19 +126,23 @@ func deck(b *testing.B, changed string) []byte {
 		}
 	}
 	add("[Content_Types].xml", []byte("<Types/>"), zip.Deflate)
-	for i := range 150 {
-		text := fmt.Sprintf("<slide>%d %s</slide>", i, strings.Repeat("text ", 4000))
-		if i == 77 {
-			text += changed
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range k.parts {
+		text := fmt.Appendf(nil, "<part>%d", i)
+		for range k.words {
+			text = fmt.Appendf(text, "<v>%d</v>", rnd.Uint64())
 		}
-		add(fmt.Sprintf("ppt/slides/slide%d.xml", i), []byte(text), zip.Deflate)
+		if i == k.parts/2 {
+			text = append(text, changed...)
+		}
+		add(fmt.Sprintf("parts/part%d.xml", i), text, zip.Deflate)
 	}
-	picture := make([]byte, 350_000)
-	for i := range 150 {
+	picture := make([]byte, k.bytes)
+	for i := range k.pictures {
 		for j := range picture {
 			picture[j] = byte(j*j>>3 ^ j*i ^ j>>7)
 		}
-		add(fmt.Sprintf("ppt/media/image%d.png", i), picture, zip.Store)
+		add(fmt.Sprintf("media/image%d.png", i), picture, zip.Store)
 	}
 	if err := w.Close(); err != nil {
 		b.Fatal(err)
@@ -133,11 +150,17 @@ func deck(b *testing.B, changed string) []byte {
 	return out.Bytes()
 }
 
-// BenchmarkOneSlide changes one slide of a 50 MB presentation: by its chunks,
-// and by PutFile of the whole.
-func BenchmarkOneSlide(b *testing.B) {
+// BenchmarkOnePart changes one part of a document of each kind, of 50, 20 and 1
+// MB: by its chunks, and by PutFile of the whole.
+func BenchmarkOnePart(b *testing.B) {
+	for _, k := range kinds {
+		b.Run(k.name, k.onePart)
+	}
+}
+
+func (kind kind) onePart(b *testing.B) {
 	f := open(b, nil)
-	first := deck(b, "")
+	first := kind.make(b, "")
 	id := f.save("/deck.pptx", string(first)).ID
 	r := f.resource(f.bob, id, "")
 	r.join("c")
@@ -150,7 +173,7 @@ func BenchmarkOneSlide(b *testing.B) {
 		const rounds = 10
 		for range rounds {
 			n++
-			next := cut(b, deck(b, fmt.Sprint("edit ", n)))
+			next := cut(b, kind.make(b, fmt.Sprint("edit ", n)))
 			fresh := next.chunks()
 			for k := range known.chunks() {
 				delete(fresh, k)
@@ -187,7 +210,7 @@ func BenchmarkOneSlide(b *testing.B) {
 		other := f.resource(f.bob, f.save(fmt.Sprintf("/whole%d.pptx", n), "x").ID, "")
 		other.lock("L")
 		for i := range rounds {
-			body := string(deck(b, fmt.Sprint("whole ", n, i)))
+			body := string(kind.make(b, fmt.Sprint("whole ", n, i)))
 			t := time.Now()
 			a := other.put(body, "X-WOPI-Lock", "L")
 			whole += time.Since(t)

@@ -129,7 +129,10 @@ func (a *author) edit(order []string, line string, until time.Time) {
 // final document, and no answer is a failure of the host.
 func TestCoauthors(t *testing.T) {
 	f := open(t, nil)
-	const people = 50
+	people := 50
+	if testing.Short() {
+		people = 10 // the race detector makes each many times slower
+	}
 	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = people
 	order := make([]string, people)
 	parts := map[string]string{}
@@ -175,8 +178,8 @@ func TestCoauthors(t *testing.T) {
 			t.Errorf("the part of author %d lacks acknowledged edits: %q, want %q", n, final[order[n]], want)
 		}
 	}
-	if edits.Load() < people/2 {
-		t.Errorf("only %d edits were made", edits.Load())
+	if edits.Load() < 5 {
+		t.Errorf("only %d edits were made: this test tests nothing", edits.Load())
 	}
 	t.Logf("%d requests, %d edits, %d made again", requests.Load(), edits.Load(), refused.Load())
 }

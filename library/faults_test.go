@@ -276,17 +276,26 @@ func (w *world) compareRest(when string) {
 	}
 }
 
+// steps is how many operations each seed makes. The short test is the one with
+// the race detector, which takes many times longer.
+func steps() int {
+	if testing.Short() {
+		return min(*modelSteps, 250)
+	}
+	return *modelSteps
+}
+
 func TestModel(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			w := newWorld(t, *modelSeed+seed)
 			count := make(map[string]int)
-			for i := range *modelSteps {
+			for i := range steps() {
 				w.take(i, count)
 			}
 			w.compare("at the end", true)
 			t.Log(count)
-			if count["ok"] < *modelSteps/3 || count["locked"] == 0 || count["forbidden"] == 0 {
+			if count["ok"] < steps()/3 || count["locked"] == 0 || count["forbidden"] == 0 {
 				t.Errorf("the test does not test much: %v", count)
 			}
 		})
@@ -314,7 +323,7 @@ func TestModelWithFaults(t *testing.T) {
 			files := blobtest.NewFaulty(w.f.local, blobtest.Randomly(*modelSeed+seed, 0.1))
 			w.lib = library.New(catalog.New(db), blob.New(files, blob.Options{}), library.Options{Retention: w.rule, TrashLife: 1e5 * time.Hour, EventLife: 1e5 * time.Hour})
 			count := make(map[string]int)
-			for i := range *modelSteps {
+			for i := range steps() {
 				w.take(i, count)
 			}
 			w.compare("at the end", true)

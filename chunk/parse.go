@@ -155,27 +155,19 @@ func ParsePutChunkedFile(b []byte, limits Limits) (PutChunkedFileRequest, error)
 	if err != nil {
 		return req, err
 	}
-	type wireChunk struct {
-		ID     wireID `json:"ChunkId"`
-		Length wireInt
-	}
 	streams := make(streamSet)
 	for _, s := range signatures {
 		if err := streams.add(s.StreamID); err != nil {
 			return req, err
 		}
-		chunks, err := decodeList[wireChunk](s.Chunks, budget, "ChunkSignatures")
-		if err != nil {
-			return req, err
-		}
-		budget -= len(chunks)
-		out := StreamSignature{s.StreamID, s.Scheme, make([]Chunk, len(chunks))}
-		for i, c := range chunks {
-			if !c.ID.set || !c.Length.set {
-				return req, invalid("a chunk without ChunkId or Length")
+		out := StreamSignature{StreamID: s.StreamID, Scheme: s.Scheme}
+		var plain bool
+		if out.Chunks, plain = plainChunks(s.Chunks, budget); !plain {
+			if out.Chunks, err = decodeChunks(s.Chunks, budget); err != nil {
+				return req, err
 			}
-			out.Chunks[i] = Chunk{c.ID.id, c.Length.v}
 		}
+		budget -= len(out.Chunks)
 		if _, err := out.Signature().Size(); err != nil {
 			return req, err
 		}
@@ -187,6 +179,67 @@ func ParsePutChunkedFile(b []byte, limits Limits) (PutChunkedFileRequest, error)
 	req.ContentProperties = properties
 	req.UploadSessionTokenToCommit = wire.UploadSessionTokenToCommit
 	return req, nil
+}
+
+// decodeChunks decodes the chunks of a signature.
+func decodeChunks(raw json.RawMessage, most int) ([]Chunk, error) {
+	type wireChunk struct {
+		ID     wireID `json:"ChunkId"`
+		Length wireInt
+	}
+	wire, err := decodeList[wireChunk](raw, most, "ChunkSignatures")
+	if err != nil {
+		return nil, err
+	}
+	chunks := make([]Chunk, len(wire))
+	for i, c := range wire {
+		if !c.ID.set || !c.Length.set {
+			return nil, invalid("a chunk without ChunkId or Length")
+		}
+		chunks[i] = Chunk{c.ID.id, c.Length.v}
+	}
+	return chunks, nil
+}
+
+// plainChunks is decodeChunks for a list as most clients write it: without
+// spaces, escapes or other members. It is several times faster, and a document
+// of hundreds of parts has its list sent with each save. ok is false for
+// whatever else may come, right or wrong.
+func plainChunks(raw []byte, most int) (chunks []Chunk, ok bool) {
+	const before, between, shortest = `{"ChunkId":"`, `","Length":`, len(`{"ChunkId":"","Length":0},`) + idTextLen
+	rest, ok := bytes.CutPrefix(raw, []byte("["))
+	chunks = make([]Chunk, 0, min(most, len(raw)/shortest+1))
+	for ok {
+		if rest, ok = bytes.CutPrefix(rest, []byte(before)); !ok || len(rest) < idTextLen || len(chunks) == most {
+			break
+		}
+		var k Chunk
+		if k.ID.UnmarshalText(rest[:idTextLen]) != nil {
+			break
+		}
+		if rest, ok = bytes.CutPrefix(rest[idTextLen:], []byte(between)); !ok {
+			break
+		}
+		digits := 0
+		for ; digits < len(rest) && '0' <= rest[digits] && rest[digits] <= '9'; digits++ {
+			if digits == 18 || digits == 1 && rest[0] == '0' {
+				return nil, false // more than surely fits, or no number of JSON's
+			}
+			k.Length = 10*k.Length + int64(rest[digits]-'0')
+		}
+		if digits == 0 || len(rest) < digits+2 || rest[digits] != '}' {
+			break
+		}
+		chunks = append(chunks, k)
+		switch next := rest[digits+1]; {
+		case next == ']' && len(rest) == digits+2:
+			return chunks, true
+		case next != ',':
+			return nil, false
+		}
+		rest = rest[digits+2:]
+	}
+	return nil, false
 }
 
 func checkProperties(properties []ContentProperty) error {

@@ -39,6 +39,10 @@ type Options struct {
 	// MaxUploads is how many open upload sessions one user may have; 0 is
 	// 1,000.
 	MaxUploads int
+	// UploadStep is how many bytes of one request's body an upload takes before
+	// it records them: what a crash in the middle of a long request costs at
+	// most. 0 is 64 MiB.
+	UploadStep int64
 }
 
 // Library is the document server without its protocols. It is safe for
@@ -69,6 +73,7 @@ func New(cat *catalog.Store, blobs *blob.Store, opt Options) *Library {
 	setDefault(&opt.Grace, 24*time.Hour)
 	setDefault(&opt.EventLife, 400*24*time.Hour)
 	setDefault(&opt.MaxUploads, 1000)
+	setDefault(&opt.UploadStep, 64<<20)
 	opt.Retention = opt.Retention.withDefaults()
 	return &Library{cat: cat, blobs: blobs, opt: opt, log: opt.Logger}
 }

@@ -230,6 +230,11 @@ func TestQuota(t *testing.T) {
 	if n != 0 {
 		t.Errorf("%d bytes were taken", n)
 	}
+	_, n, err = f.Append(f.ctx, f.admin, u.ID, 0, iotest.ErrReader(errors.New("it was read")), library.Append{Sized: true, Length: 1})
+	quota("an upload that announces its body", err, limit)
+	if n != 0 {
+		t.Errorf("%d bytes were taken", n)
+	}
 	_, _, err = f.RestoreRevision(f.ctx, f.admin, e.ID, 1, quire.Precondition{})
 	f.expect("a restored revision costs nothing", "ok", err)
 	f.clean()

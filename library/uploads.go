@@ -207,6 +207,9 @@ const AtEnd = -1
 // many bytes were added. When it returns, those are durable: also when err
 // says that the body broke off, since what came can be gone on from.
 //
+// A long body whose length is announced is recorded while it comes, each
+// Options.UploadStep bytes, so that a crash costs no more than that.
+//
 // Two requests on one upload cannot both win: bytes count only if nothing
 // else changed the upload since the request began.
 func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID, offset int64, body io.Reader, o Append) (u quire.Upload, n int64, err error) {
@@ -238,17 +241,56 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 	}
 
 	limit := pieceLimit(u, offset, room, o)
-	s, bodyErr, err := l.takePart(ctx, io.LimitReader(body, limit+1))
+	if o.Sized && room >= 0 && o.Length > room {
+		return u, 0, l.noRoom(ctx, c)
+	}
+	// A long body is recorded in steps, so that a process that dies loses one
+	// step and not what came in hours. Only where the body's length was announced
+	// and is allowed: of what turns out to be too long, nothing may be kept.
+	step := limit + 1
+	if o.Sized && !o.Whole && o.Check == nil {
+		step = min(step, l.opt.UploadStep)
+	}
+	for {
+		p := part{offset: offset + n, limit: limit - n, room: room, last: n+step > limit}
+		if p.body = io.LimitReader(body, step); p.last {
+			p.body = io.LimitReader(body, limit-n+1)
+		}
+		after, added, err := l.appendPart(ctx, c, u, p, o)
+		u, n = after, n+added
+		if err != nil || p.last || added < step {
+			if err == nil && o.Sized && n != o.Length {
+				err = &quire.Incomplete{Got: n, Expected: o.Length}
+			}
+			return u, n, err
+		}
+	}
+}
+
+// part is one step of a piece.
+type part struct {
+	body   io.Reader
+	offset int64 // in the upload, in bytes
+	limit  int64 // how many bytes may come
+	room   int64 // what the quota left when the piece began; -1 is no limit
+	last   bool  // there is no step after it
+}
+
+// appendPart adds what one step brings to an upload that is as u says. It
+// returns the session as it is afterwards, and how many bytes were added, also
+// if the body broke off.
+func (l *Library) appendPart(ctx context.Context, c quire.Caller, u quire.Upload, p part, o Append) (quire.Upload, int64, error) {
+	s, bodyErr, err := l.takePart(ctx, p.body)
 	if err != nil {
 		return u, 0, err
 	}
 	in := whole(s)
 	switch {
-	case in.size > limit:
-		if err = tooMuch(u, offset, room, o); errors.As(err, new(*quire.QuotaExceeded)) {
+	case in.size > p.limit:
+		if err = tooMuch(u, p.offset, p.room, o); errors.As(err, new(*quire.QuotaExceeded)) {
 			err = l.noRoom(ctx, c)
 		}
-	case bodyErr == nil && o.Sized && in.size != o.Length:
+	case bodyErr == nil && o.Sized && o.Whole && in.size != o.Length:
 		bodyErr = &quire.Incomplete{Got: in.size, Expected: o.Length}
 	}
 	if err == nil && o.Whole {
@@ -268,13 +310,14 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 	// The client may be gone, but what it sent is kept.
 	keep, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	seen, after := u.Epoch, u
+	id, after := u.ID, u
 	err = l.update(keep, func(tx *catalog.Tx) error {
 		in.used = false
-		if u, err = l.upload(tx, c, id); err != nil {
+		now, err := l.upload(tx, c, id)
+		if err != nil {
 			return err
 		}
-		if u.Epoch != seen {
+		if now.Epoch != u.Epoch {
 			return quire.ErrUploadBusy
 		}
 		if err := l.fit(tx, c.Site, in); err != nil {
@@ -285,12 +328,12 @@ func (l *Library) Append(ctx context.Context, c quire.Caller, id quire.UploadID,
 		if err := tx.InsertSegment(&s.Segment, s.data, u.Site, catalog.UploadHolder(id)); err != nil {
 			return err
 		}
-		if err := overlay(tx, id, catalog.UploadExtent{Upload: id, Position: offset, Length: in.size, Segment: s.ID}); err != nil {
+		if err := overlay(tx, id, catalog.UploadExtent{Upload: id, Position: p.offset, Length: in.size, Segment: s.ID}); err != nil {
 			return err
 		}
-		after = u
-		after.Received = max(u.Received, offset+in.size)
-		after.Expires = tx.Now().Add(u.Life)
+		after = now
+		after.Received = max(now.Received, p.offset+in.size)
+		after.Expires = tx.Now().Add(now.Life)
 		if err := planPublish(tx, id, o.Quiet); err != nil {
 			return err
 		}

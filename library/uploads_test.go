@@ -117,6 +117,124 @@ func TestAppendTable(t *testing.T) {
 	f.clean()
 }
 
+// watching calls a function before each read, with how many bytes it has given.
+type watching struct {
+	r    io.Reader
+	n    int64
+	look func(n int64)
+}
+
+func (w *watching) Read(p []byte) (int, error) {
+	w.look(w.n)
+	n, err := w.r.Read(p)
+	w.n += int64(n)
+	return n, err
+}
+
+// A long body counts while it comes, up to a step behind: what a crash costs.
+// One of which nothing may be kept if it is wrong does not.
+func TestUploadSteps(t *testing.T) {
+	const step = 100_000
+	boom := errors.New("the connection broke")
+	refuse := func() error { return &quire.Invalid{What: "checksum"} }
+	for _, r := range []struct {
+		name  string
+		size  int // that comes
+		end   error
+		o     library.Append
+		steps bool // it counts in steps
+		want  string
+		has   int64
+	}{
+		{"shorter than a step", 99_999, nil, library.Append{Sized: true, Length: 99_999}, true, "ok", 99_999},
+		{"a step", step, nil, library.Append{Sized: true, Length: step}, true, "ok", step},
+		{"a byte more", step + 1, nil, library.Append{Sized: true, Length: step + 1}, true, "ok", step + 1},
+		{"many steps", 1_234_567, nil, library.Append{Sized: true, Length: 1_234_567}, true, "ok", 1_234_567},
+		{"steps without a rest", 5 * step, nil, library.Append{Sized: true, Length: 5 * step}, true, "ok", 5 * step},
+		{"breaks off in a step", 250_000, boom, library.Append{Sized: true, Length: 400_000}, true, "boom", 250_000},
+		{"breaks off between steps", 2 * step, boom, library.Append{Sized: true, Length: 400_000}, true, "boom", 2 * step},
+		{"shorter than announced", 250_000, nil, library.Append{Sized: true, Length: 400_000}, true, "short", 250_000},
+		{"shorter by whole steps", 2 * step, nil, library.Append{Sized: true, Length: 400_000}, true, "short", 2 * step},
+		{"without a length", 250_000, nil, library.Append{}, false, "ok", 250_000},
+		{"without a length, too long", 2_000_001, nil, library.Append{}, false, "large", 0},
+		{"announced too long", 0, nil, library.Append{Sized: true, Length: 2_000_001}, true, "large", 0},
+		{"whole, and it breaks off", 250_000, boom, library.Append{Sized: true, Length: 400_000, Whole: true}, false, "boom", 0},
+		{"whole", 250_000, nil, library.Append{Sized: true, Length: 250_000, Whole: true}, false, "ok", 250_000},
+		{"refused by a check", 250_000, nil, library.Append{Sized: true, Length: 250_000, Whole: true, Check: refuse}, false, "invalid", 0},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			f := open(t, library.Options{UploadStep: step})
+			id := f.upload(f.admin, 2_000_000)
+			content := make([]byte, r.size)
+			rand.NewChaCha8([32]byte{7}).Read(content)
+			body := io.Reader(bytes.NewReader(content))
+			if r.end != nil {
+				body = io.MultiReader(body, iotest.ErrReader(r.end))
+			}
+			body = &watching{r: body, look: func(n int64) {
+				u, err := f.Upload(f.ctx, f.admin, id)
+				want := int64(0)
+				if r.steps {
+					want = n / step * step
+				}
+				if err != nil || u.Received != want {
+					t.Errorf("when %d bytes had come, %d counted, %v", n, u.Received, err)
+				}
+			}}
+			u, n, err := f.Append(f.ctx, f.admin, id, 0, body, r.o)
+			if r.want == "boom" {
+				if !errors.Is(err, boom) {
+					t.Errorf("got %v", err)
+				}
+			} else {
+				f.expect("append", r.want, err)
+			}
+			now, err := f.Upload(f.ctx, f.admin, id)
+			if err != nil || now.Received != r.has || n != r.has || u.Received != r.has {
+				t.Fatalf("it has %d bytes, %v; told were %d and %d, want %d", now.Received, err, n, u.Received, r.has)
+			}
+			if f.used() != r.has {
+				t.Errorf("%d bytes are used", f.used())
+			}
+			if _, err := f.DescribeUpload(f.ctx, f.admin, id, func(u *quire.Upload) error { u.Declared = u.Received; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			e, err := f.commit(id, "/x")
+			f.expect("the commit", "ok", err)
+			if got := f.read(f.admin, e.ID, 0); got != string(content[:r.has]) {
+				t.Errorf("the file has %d bytes that are not what was sent", len(got))
+			}
+			f.clean()
+		})
+	}
+}
+
+// A newer request takes over from one in the middle of its steps, and goes on
+// from all that came.
+func TestNewerRequestBetweenSteps(t *testing.T) {
+	f := open(t, library.Options{UploadStep: 1000})
+	id := f.upload(f.admin, -1)
+	body := newPending(strings.Repeat("1", 3500))
+	older := make(chan error)
+	go func() {
+		_, _, err := f.Append(f.ctx, f.admin, id, 0, body, library.Append{Sized: true, Length: 10_000, Interrupt: body.interrupt})
+		older <- err
+	}()
+	<-body.waiting
+	if u, err := f.Upload(f.ctx, f.admin, id); err != nil || u.Received != 3000 {
+		t.Errorf("while it hangs, %d bytes count, %v", u.Received, err)
+	}
+	u, _, err := f.Append(f.ctx, f.admin, id, library.AtEnd, strings.NewReader("2"), library.Append{})
+	f.expect("a newer request", "ok", err)
+	if err := <-older; err == nil {
+		t.Error("the older request succeeded")
+	}
+	if u.Received != 3501 {
+		t.Errorf("it has %d bytes", u.Received)
+	}
+	f.clean()
+}
+
 // Pieces in any order over each other give what writing them over a slice of
 // bytes gives.
 func TestRewriteProperty(t *testing.T) {

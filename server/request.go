@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -263,4 +264,15 @@ func (w *movingWriter) ReadFrom(r io.Reader) (int64, error) {
 		}
 	}
 	return total, nil
+}
+
+// SameOrigin says whether a browser sent a request from one of our own pages,
+// by its own word: Sec-Fetch-Site, or else Origin. What is no browser sends
+// neither, and passes. It is for requests that a cookie vouches for.
+func SameOrigin(r *http.Request, public *url.URL) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin" || site == "none"
+	}
+	origin := r.Header.Get("Origin")
+	return origin == "" || origin == public.Scheme+"://"+public.Host
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -144,7 +145,7 @@ func httptestGet(f *fixture, path string) (n int, err error) {
 	r := httptest.NewRequestWithContext(context.Background(), "GET", f.http.URL+path, nil)
 	r.RequestURI = ""
 	r.Header.Set("Authorization", "Bearer "+f.token)
-	resp, err := f.http.Client().Do(r)
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return 0, err
 	}

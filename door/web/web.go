@@ -131,7 +131,7 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	// There is no session whose token the form could carry, so the browser's
 	// word for where it comes from must do.
-	if !sameOrigin(r, d.opt.PublicURL) {
+	if !server.SameOrigin(r, d.opt.PublicURL) {
 		d.page(w, http.StatusForbidden, "signin", view{Title: "Sign in", Next: "/", Error: "The form came from another site: sign in here."})
 		return
 	}
@@ -161,15 +161,6 @@ func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	identity.SetCookie(w, cookie, d.opt.PublicURL.Scheme == "https")
 	http.Redirect(w, r, v.Next, http.StatusSeeOther)
-}
-
-// sameOrigin says whether a browser sent a form from one of our own pages.
-func sameOrigin(r *http.Request, public *url.URL) bool {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
-		return site == "same-origin" || site == "none"
-	}
-	origin := r.Header.Get("Origin")
-	return origin == "" || origin == public.Scheme+"://"+public.Host
 }
 
 func (d *Door) signOutPage(w http.ResponseWriter, r *http.Request) {

@@ -37,6 +37,7 @@ export function Thumb({ entry }: { entry: Entry }) {
         key={src}
         src={src}
         alt=""
+        class={src.includes("mime=") ? "rendition" : ""}
         loading="lazy"
         decoding="async"
         draggable={false}

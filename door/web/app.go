@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,6 +28,7 @@ type boot struct {
 	Name      string                `json:"name"`
 	Admin     bool                  `json:"admin"`
 	Root      quire.NodeID          `json:"root"`
+	Files     bool                  `json:"files"` // the root is theirs to see
 	Language  string                `json:"language"`
 	Theme     string                `json:"theme"`
 	Documents []string              `json:"documents"` // extensions of new documents
@@ -74,16 +76,31 @@ func (d *Door) application(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, err)
 		return
 	}
+	sees, err := d.seesRoot(r, caller)
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	v := d.view(r, "Quire")
 	v.Entry = d.entry
 	v.Boot = &boot{
-		Form: s.FormToken(), UID: caller.User, Name: caller.Name, Admin: caller.Role == quire.RoleAdmin, Root: site.Root,
+		Form: s.FormToken(), UID: caller.User, Name: caller.Name, Admin: caller.Role == quire.RoleAdmin, Root: site.Root, Files: sees,
 		Language: v.Language, Theme: v.Theme, Documents: blank.Extensions(), Editors: d.editors(),
 	}
 	d.page(w, http.StatusOK, "application", v)
+}
+
+// seesRoot says whether somebody may see the site's own folder; who may not has
+// what was shared with them.
+func (d *Door) seesRoot(r *http.Request, c quire.Caller) (bool, error) {
+	_, err := d.lib.Lookup(r.Context(), c, "/")
+	if errors.Is(err, quire.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // The cookies that hold what somebody chose for their browser. They are no

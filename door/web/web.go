@@ -121,11 +121,21 @@ func (d *Door) page(w http.ResponseWriter, status int, name string, v view) {
 }
 
 func (d *Door) home(w http.ResponseWriter, r *http.Request) {
-	if _, err := d.ids.Session(r.Context(), identity.CookieOf(r)); err != nil {
+	s, err := d.ids.Session(r.Context(), identity.CookieOf(r))
+	if err != nil {
 		http.Redirect(w, r, "/signin", http.StatusSeeOther)
 		return
 	}
-	http.Redirect(w, r, "/files", http.StatusSeeOther)
+	sees, err := d.seesRoot(r, s.Caller)
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	home := "/files"
+	if !sees {
+		home = "/shared"
+	}
+	http.Redirect(w, r, home, http.StatusSeeOther)
 }
 
 // nothing answers where there is no page.

@@ -98,7 +98,7 @@ func TestSignInAndOut(t *testing.T) {
 		t.Errorf("cookie %v", c)
 	}
 	cookie := c.Name + "=" + c.Value
-	if resp, _ := do(t, "GET", at+"/", "", "Cookie", cookie); resp.StatusCode != 303 || resp.Header.Get("Location") != "/files" {
+	if resp, _ := do(t, "GET", at+"/", "", "Cookie", cookie); resp.StatusCode != 303 || resp.Header.Get("Location") != "/shared" {
 		t.Errorf("%d %v", resp.StatusCode, resp.Header)
 	}
 	resp, page := do(t, "GET", at+"/signout", "", "Cookie", cookie)

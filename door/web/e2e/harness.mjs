@@ -21,7 +21,7 @@ after(() => browser?.close());
 
 /** Opens a window of somebody's. What goes wrong in it fails the test that closes it. */
 export async function signIn(login = "admin", options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, baseURL: base, locale: "en-GB", ...options });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, baseURL: base, locale: "en-GB", reducedMotion: "reduce", ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(15000);
   const problems = [];
@@ -34,7 +34,7 @@ export async function signIn(login = "admin", options = {}) {
   await page.fill("[name=login]", login);
   await page.fill("[name=password]", password);
   await page.click("main button");
-  await page.waitForURL("**/files");
+  await page.waitForURL(/\/(files|shared)$/);
   await page.waitForSelector(".files");
   const boot = await page.evaluate(() => JSON.parse(document.getElementById("boot").textContent));
   const me = {

@@ -47,7 +47,7 @@ test("previews of every kind, and nothing that was uploaded runs", async () => {
     await page.locator("dialog.preview h2", { hasText: name }).waitFor();
   };
   const shut = async () => {
-    await page.getByRole("button", { name: "Close", exact: true }).click();
+    await page.locator("dialog.preview").getByRole("button", { name: "Close", exact: true }).click();
     await page.waitForSelector("dialog.preview", { state: "detached" });
   };
   await open("text.txt");
@@ -78,7 +78,16 @@ test("previews of every kind, and nothing that was uploaded runs", async () => {
   // No editor is connected: a sentence instead of a dead button.
   await open("letter.docx");
   await page.getByRole("button", { name: "Edit" }).click();
-  await page.getByText("No editor is connected").waitFor();
+  const notice = page.locator(".notice", { hasText: "No editor is connected" });
+  await notice.waitFor();
+  assert.ok(
+    await notice.evaluate((e) => {
+      const r = e.getBoundingClientRect();
+      const [top] = document.elementsFromPoint(r.x + 30, r.y + r.height / 2);
+      return r.height > 0 && document.querySelector(".notices:popover-open") !== null && top !== null;
+    }),
+    "it is above the preview",
+  );
   await shut();
   // Straight to the address of the content, in a tab of its own.
   for (const name of ["page.html", "picture.svg"]) {
@@ -131,7 +140,7 @@ test("history: look, download, name, restore", async () => {
   await page.getByText("Administrator · Browser · 7 bytes").waitFor();
   await page.getByRole("button", { name: "Preview version 1" }).click();
   await page.locator(".preview pre", { hasText: "first" }).waitFor();
-  await page.getByRole("button", { name: "Close", exact: true }).first().click();
+  await page.locator("dialog.preview").getByRole("button", { name: "Close", exact: true }).click();
   const coming = page.waitForEvent("download");
   await page.getByRole("link", { name: "Download version 2" }).click();
   assert.equal(await readFile(await (await coming).path(), "utf8"), "second!");
@@ -150,7 +159,9 @@ test("sharing with people and by links", async () => {
   addUser("max");
   const me = await signIn();
   const max = await signIn("max");
-  await max.page.getByText("It is not there any more, or you have no access to it.").waitFor();
+  // Who has nothing but what is shared with them begins there.
+  await max.page.getByText("Nothing is shared with you yet").waitFor();
+  assert.match(max.page.url(), /shared$/);
   const { page, row } = me;
   await me.folder("given", { "letter.txt": "dear" });
   await row("letter.txt").click({ button: "right" });

@@ -66,7 +66,7 @@ function Page({ path, params }: { path: string; params: URLSearchParams }) {
   const Admin = useLazy(first === "admin", async () => (await import("./admin")).AdminPage);
   switch (first) {
     case "files":
-      return <FolderPage uid={second || boot.root} />;
+      return second || boot.files ? <FolderPage uid={second || boot.root} /> : <SharedPage />;
     case "shared":
       return <SharedPage />;
     case "trash":
@@ -95,7 +95,7 @@ function TopBar() {
     ]);
   return (
     <header class="top">
-      <Link to="/files" class="brand">
+      <Link to={boot.files ? "/files" : "/shared"} class="brand">
         <img src="/static/icon.svg" alt="" width={30} height={30} />
         <span>Quire</span>
       </Link>
@@ -128,7 +128,7 @@ function SideBar({ path }: { path: string }) {
     return () => clearTimeout(later);
   }, [path]);
   const items: [to: string, label: string, icon: IconName][] = [
-    ["/files", t("files"), "folder"],
+    ...(boot.files ? [["/files", t("files"), "folder"] as [string, string, IconName]] : []),
     ["/shared", t("shared"), "people"],
     ["/trash", t("trash"), "trash"],
   ];

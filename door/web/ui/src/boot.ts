@@ -6,6 +6,7 @@ export interface Boot {
   name: string;
   admin: boolean;
   root: string;
+  files: boolean;
   language: string;
   theme: string;
   documents: string[];

@@ -267,6 +267,7 @@ export const de: Texts = {
   "error.offline": "Der Server ist nicht erreichbar. Prüfen Sie die Verbindung.",
   "error.status": "Der Server antwortete mit {status}. Versuchen Sie es noch einmal.",
   "error.exists": "So heißt hier schon etwas: Wählen Sie einen anderen Namen.",
+  "error.bad_name": "Dieser Name ist nicht möglich: Lassen Sie \\ / : * ? \" < > | und Punkte oder Leerzeichen am Ende weg.",
   "error.locked": "Es wird gerade bearbeitet: Versuchen Sie es noch einmal, wenn der Editor geschlossen ist.",
   "error.forbidden": "Das dürfen Sie hier nicht.",
   "error.not_found": "Es ist nicht mehr da, oder Sie haben keinen Zugriff darauf.",

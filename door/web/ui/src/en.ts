@@ -265,6 +265,7 @@ export const en = {
   "error.offline": "The server cannot be reached. Check the connection.",
   "error.status": "The server answered with {status}. Try again.",
   "error.exists": "Something with this name is there already: choose another name.",
+  "error.bad_name": "This name is not possible: leave out \\ / : * ? \" < > | and dots or spaces at the end.",
   "error.locked": "It is being edited: try again when the editor is closed.",
   "error.forbidden": "You may not do this here.",
   "error.not_found": "It is not there any more, or you have no access to it.",

@@ -261,6 +261,7 @@ function ViewTools({ mode, setMode, sort, order, setSort }: ViewToolsProps) {
         <button
           type="button"
           class="button button-plain sort-button"
+          aria-label={`${t("sort")}: ${t(sort!)}`}
           aria-haspopup="menu"
           onClick={(e) =>
             menus.show(

@@ -170,8 +170,14 @@ export const complain = (e: unknown): void => notices.say(e instanceof Error ? e
 
 export function NoticeHost() {
   const { list } = useStore(notices);
+  const box = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    // Shown anew for each, so that it lies above a dialog that has been opened.
+    box.current!.hidePopover();
+    if (list.length) box.current!.showPopover();
+  }, [list]);
   return (
-    <div class="notices">
+    <div class="notices" popover="manual" ref={box}>
       <div role="status">
         {list.filter((n) => !n.bad).map((n) => <NoticeLine key={n.id} n={n} />)}
       </div>

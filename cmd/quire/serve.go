@@ -135,7 +135,7 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log
 	for _, at := range []string{"/edit/", "/view/", "/s/", "/host/", "/new"} {
 		mux.Handle(at, pages)
 	}
-	mux.Handle("/", web.New(o.library, o.ids, web.Options{PublicURL: public, Logger: log}))
+	mux.Handle("/", web.New(o.library, o.ids, web.Options{PublicURL: public, Logger: log, Opens: opens(editors)}))
 	return mux
 }
 

@@ -40,12 +40,42 @@ func list(c *call) error {
 	if err != nil {
 		return err
 	}
+	if c.has("offset") {
+		return listAt(c, e, sort, limit)
+	}
 	sort.Limit, sort.After = limit, c.q.Get("cursor")
 	page, next, err := c.lib.List(c.ctx, c.caller, e.ID, sort)
 	if err != nil {
 		return err
 	}
 	out := listing{description: describe(e), Contents: make([]description, len(page)), Cursor: next, HasMore: next != ""}
+	for i, x := range page {
+		out.Contents[i] = describe(x)
+	}
+	return c.answer(http.StatusOK, out)
+}
+
+// listAt is list by position, folders before files, with how many entries there
+// are in all.
+func listAt(c *call, e library.Entry, sort library.Listing, limit int) error {
+	if c.has("cursor") {
+		return badParam("offset, cursor", "give one of them")
+	}
+	offset, err := c.number(0, "offset")
+	if err == nil && offset > 1<<40 {
+		err = badParam("offset", "use a smaller number")
+	}
+	if err != nil {
+		return err
+	}
+	page, total, err := c.lib.ListAt(c.ctx, c.caller, e.ID, library.Page{Sort: sort.Sort, Descending: sort.Descending, Offset: int(offset), Limit: limit})
+	if err != nil {
+		return err
+	}
+	out := struct {
+		listing
+		Total int64 `json:"total"`
+	}{listing{description: describe(e), Contents: make([]description, len(page)), HasMore: offset+int64(len(page)) < total}, total}
 	for i, x := range page {
 		out.Contents[i] = describe(x)
 	}

@@ -40,6 +40,8 @@ type Door struct {
 	ids *identity.Authority
 	opt Options
 	log *slog.Logger
+
+	guess *guesses
 }
 
 // New returns the door. Serve it at /api/v1/ and /1/.
@@ -50,7 +52,7 @@ func New(lib *library.Library, ids *identity.Authority, opt Options) *Door {
 	if opt.PublicURL == nil {
 		opt.PublicURL = &url.URL{}
 	}
-	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger}
+	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, guess: new(guesses)}
 }
 
 // call is one request with what is known of it.
@@ -63,7 +65,9 @@ type call struct {
 	q      url.Values // the parameters, wherever they stood
 	caller quire.Caller
 	media  bool // the token is of a media link: only its file may be read
-	shape  shape
+	// session is that of the browser that calls; nil for a bearer's call.
+	session *identity.Session
+	shape   shape
 }
 
 // shape is how answers are written: each API has its own.
@@ -75,6 +79,7 @@ type shape interface {
 type way struct {
 	methods string
 	content bool // the body is content, whatever its type says
+	signed  bool // only for who signed in with a browser, not for a token
 	do      func(c *call) error
 }
 
@@ -99,6 +104,34 @@ var native = map[string]way{
 	"content/list":               {methods: "GET", do: list},
 	"content/delta":              {methods: "GET", do: delta},
 	"content/search":             {methods: "GET", do: search},
+
+	"file/fileops/create_document": {methods: "POST", do: createDocument},
+	"file/zip":                     {methods: "GET POST", do: zipped},
+	"file/label":                   {methods: "POST", do: label},
+	"file/purge":                   {methods: "POST", do: purge},
+	"file/empty_trash":             {methods: "POST", do: emptyTrash},
+	"file/sharing":                 {methods: "GET", do: sharing},
+	"file/grant":                   {methods: "POST", do: grant},
+	"file/unshare":                 {methods: "POST", do: unshare},
+	"content/ancestors":            {methods: "GET", do: ancestors},
+	"content/shared":               {methods: "GET", do: sharedWithMe},
+
+	"account":              {methods: "GET", do: account},
+	"account/people":       {methods: "GET", do: people},
+	"account/profile":      {methods: "POST", signed: true, do: profile},
+	"account/password":     {methods: "POST", signed: true, do: password},
+	"account/sessions":     {methods: "GET", signed: true, do: sessions},
+	"account/end_session":  {methods: "POST", signed: true, do: endSession},
+	"account/tokens":       {methods: "GET", signed: true, do: tokens},
+	"account/create_token": {methods: "POST", signed: true, do: createToken},
+	"account/revoke_token": {methods: "POST", signed: true, do: revokeToken},
+	"admin/users":          {methods: "GET", do: adminUsers},
+	"admin/add_user":       {methods: "POST", signed: true, do: addUser},
+	"admin/change_user":    {methods: "POST", signed: true, do: changeUser},
+	"admin/sites":          {methods: "GET", do: adminSites},
+	"admin/quota":          {methods: "POST", signed: true, do: setQuota},
+	"admin/uploads":        {methods: "GET", do: adminUploads},
+	"admin/events":         {methods: "GET", do: adminEvents},
 }
 
 // ServeHTTP implements http.Handler.
@@ -141,7 +174,10 @@ func (c *call) prepare(w way) error {
 	if err := c.authenticate(); err != nil {
 		return err
 	}
-	return c.params(w.content)
+	if err := c.params(w.content); err != nil {
+		return err
+	}
+	return c.vouched(w)
 }
 
 // method refuses the methods that a call does not take.
@@ -155,10 +191,15 @@ func (c *call) method(allowed string) error {
 	return &statusError{status: http.StatusMethodNotAllowed, code: "method_not_allowed", msg: "use " + strings.ReplaceAll(allowed, " ", " or ")}
 }
 
-// authenticate finds out who calls: by the Authorization header, or else by
-// access_token in the query.
+// authenticate finds out who calls: by the Authorization header, by
+// access_token in the query, or else by the cookie of a browser's session.
 func (c *call) authenticate() error {
 	text := c.r.URL.Query().Get("access_token")
+	if text == "" && c.r.Header.Get("Authorization") == "" {
+		if cookie := identity.CookieOf(c.r); cookie != "" {
+			return c.signedIn(cookie)
+		}
+	}
 	if h := c.r.Header.Get("Authorization"); h != "" {
 		scheme, rest, _ := strings.Cut(h, " ")
 		if !strings.EqualFold(scheme, "Bearer") {

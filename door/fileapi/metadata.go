@@ -3,6 +3,7 @@ package fileapi
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf16"
@@ -23,6 +24,7 @@ type description struct {
 	IsDir       bool         `json:"is_dir"`
 	Access      string       `json:"access"`
 	Locked      bool         `json:"locked,omitempty"`
+	Editing     []string     `json:"editing,omitempty"` // who has it locked, where that may be told
 }
 
 func describe(e library.Entry) description {
@@ -31,10 +33,27 @@ func describe(e library.Entry) description {
 		Path: e.Path, IsDir: e.IsContainer(), Access: e.Access.String(),
 		Locked: e.Lock.WOPI != nil || len(e.Lock.Coauth) > 0,
 	}
+	if d.Locked {
+		d.Editing = editing(e.Lock)
+	}
 	if !d.IsDir {
 		d.ContentType = contentType(e.Name)
 	}
 	return d
+}
+
+// editing returns the names of those who have a file open in an editor, as far
+// as others may know them.
+func editing(s quire.LockState) (names []string) {
+	if s.WOPI != nil && s.WOPI.Visible && s.WOPI.Name != "" {
+		return []string{s.WOPI.Name}
+	}
+	for _, l := range s.Coauth {
+		if !slices.Contains(names, l.Name) && len(names) < 10 {
+			names = append(names, l.Name)
+		}
+	}
+	return names
 }
 
 // unix returns seconds since 1970, with a fraction.

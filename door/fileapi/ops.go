@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire"
+	"github.com/quire-docs/quire/identity"
 )
 
 // past is an entry of a file's history.
 type past struct {
 	description
 	Authors []quire.UserID `json:"authors"`
+	Names   []string       `json:"names,omitempty"` // of the authors, where they are known
 	Door    quire.Door     `json:"door"`
 	Kind    quire.SaveKind `json:"kind,omitempty"`
 	Label   string         `json:"label,omitempty"`
@@ -44,7 +46,7 @@ func revisions(c *call) error {
 		Revisions []past `json:"revisions"`
 	}{[]past{}}
 	for _, r := range page {
-		out.Revisions = append(out.Revisions, past{describe(asOf(e, r)), r.Authors, r.Door, r.Kind, r.Label, r.From})
+		out.Revisions = append(out.Revisions, past{describe(asOf(e, r)), r.Authors, c.names(r.Authors), r.Door, r.Kind, r.Label, r.From})
 	}
 	return c.answer(http.StatusOK, out)
 }
@@ -216,11 +218,17 @@ func share(c *call) error {
 	if err != nil {
 		return err
 	}
-	k, err := c.lib.CreateLink(c.ctx, c.caller, e.ID, access, life, "")
+	hash := ""
+	if text := c.q.Get("password"); text != "" {
+		if hash, err = identity.HashPassword(c.ctx, text); err != nil {
+			return err
+		}
+	}
+	k, err := c.lib.CreateLink(c.ctx, c.caller, e.ID, access, life, hash)
 	if err != nil {
 		return err
 	}
-	out := map[string]any{"url": c.shareURL(k.ID), "access": k.Access.String()}
+	out := map[string]any{"url": c.shareURL(k.ID), "access": k.Access.String(), "password": hash != ""}
 	if !k.Expires.IsZero() {
 		out["expires"] = stamp(k.Expires)
 	}

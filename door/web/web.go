@@ -1,11 +1,12 @@
-// Package web is the browser's door: signing in and out.
+// Package web is the browser's door: signing in and out, and the application
+// that people work with in the browser. The application is a script; what it
+// does, it does through the file API and the uploads, like any other client.
 package web
 
 import (
 	"embed"
 	"errors"
 	"html/template"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -30,6 +31,9 @@ var pages = template.Must(template.New("pages").Parse(pagesText))
 type Options struct {
 	PublicURL *url.URL
 	Logger    *slog.Logger
+	// Opens says whether a configured editor does an action ("edit", "view") with
+	// files of an extension, which begins with a dot; nil is none.
+	Opens func(ext, action string) bool
 }
 
 // Door serves the browser's pages.
@@ -40,6 +44,7 @@ type Door struct {
 	log *slog.Logger
 	mux *http.ServeMux
 
+	entry    entry
 	attempts attempts
 }
 
@@ -49,11 +54,16 @@ func New(lib *library.Library, ids *identity.Authority, opt Options) *Door {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	d := &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, mux: http.NewServeMux()}
-	files, err := fs.Sub(static, "static")
+	files, entry, err := load()
 	if err != nil {
-		panic(err) // the name is a constant of this package
+		panic(err) // the files are part of the program: a test loads them
 	}
-	d.mux.Handle("GET /static/", http.StripPrefix("/static/", cached(http.FileServerFS(files))))
+	d.entry = entry
+	d.mux.Handle("GET /static/", files)
+	for _, at := range appPaths {
+		d.mux.HandleFunc("GET "+at, d.application)
+	}
+	d.mux.HandleFunc("/", d.nothing)
 	d.mux.HandleFunc("GET /{$}", d.home)
 	d.mux.HandleFunc("GET /signin", d.signInPage)
 	d.mux.HandleFunc("POST /signin", d.signIn)
@@ -70,21 +80,35 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mux.ServeHTTP(w, r)
 }
 
-func cached(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=300")
-		h.ServeHTTP(w, r)
-	})
-}
-
 // view is what a page is made from.
 type view struct {
+	Language string
+	Theme    string
+	Text     map[string]string
+	Entry    entry
+	Boot     *boot
+
 	Title string
 	Name  string // of who is signed in
 	Form  string // the session's form token
 	Next  string
 	Login string
 	Error string
+}
+
+// view begins a page: with the browser's language and theme.
+func (d *Door) view(r *http.Request, title string) view {
+	lang := languageOf(r)
+	v := view{Language: lang, Theme: themeOf(r), Text: texts[lang], Title: title, Next: "/"}
+	if t, ok := v.Text[title]; ok {
+		v.Title = t
+	}
+	return v
+}
+
+func (v view) because(text string) view {
+	v.Error = v.Text[text]
+	return v
 }
 
 func (d *Door) page(w http.ResponseWriter, status int, name string, v view) {
@@ -102,7 +126,22 @@ func (d *Door) home(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/signin", http.StatusSeeOther)
 		return
 	}
-	d.page(w, http.StatusOK, "home", view{Title: "Quire", Name: s.Caller.Name, Form: s.FormToken()})
+	sees, err := d.seesRoot(r, s.Caller)
+	if err != nil {
+		d.fail(w, r, err)
+		return
+	}
+	home := "/files"
+	if !sees {
+		home = "/shared"
+	}
+	http.Redirect(w, r, home, http.StatusSeeOther)
+}
+
+// nothing answers where there is no page.
+func (d *Door) nothing(w http.ResponseWriter, r *http.Request) {
+	v := d.view(r, "nothinghere")
+	d.page(w, http.StatusNotFound, "problem", v.because("nothinghere2"))
 }
 
 // localPath returns where to go after signing in: a path of this server's, and
@@ -117,7 +156,9 @@ func localPath(next string) string {
 }
 
 func (d *Door) signInPage(w http.ResponseWriter, r *http.Request) {
-	d.page(w, http.StatusOK, "signin", view{Title: "Sign in", Next: localPath(r.URL.Query().Get("next"))})
+	v := d.view(r, "signin")
+	v.Next = localPath(r.URL.Query().Get("next"))
+	d.page(w, http.StatusOK, "signin", v)
 }
 
 // maxForm bounds the forms of these pages, in bytes.
@@ -126,27 +167,26 @@ const maxForm = 64 << 10
 func (d *Door) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		d.page(w, http.StatusBadRequest, "signin", view{Title: "Sign in", Next: "/", Error: "The form could not be read: try again."})
+		d.page(w, http.StatusBadRequest, "signin", d.view(r, "signin").because("unreadable"))
 		return
 	}
 	// There is no session whose token the form could carry, so the browser's
 	// word for where it comes from must do.
 	if !server.SameOrigin(r, d.opt.PublicURL) {
-		d.page(w, http.StatusForbidden, "signin", view{Title: "Sign in", Next: "/", Error: "The form came from another site: sign in here."})
+		d.page(w, http.StatusForbidden, "signin", d.view(r, "signin").because("othersite"))
 		return
 	}
-	v := view{Title: "Sign in", Next: localPath(r.PostForm.Get("next")), Login: r.PostForm.Get("login")}
+	v := d.view(r, "signin")
+	v.Next, v.Login = localPath(r.PostForm.Get("next")), r.PostForm.Get("login")
 	key := strings.ToLower(strings.TrimSpace(v.Login)) + "\x00" + server.ClientAddr(r.Context())
 	if wait := d.attempts.wait(key, time.Now()); wait > 0 {
-		v.Error = "Too many wrong passwords. Wait a few minutes and try again."
-		d.page(w, http.StatusTooManyRequests, "signin", v)
+		d.page(w, http.StatusTooManyRequests, "signin", v.because("toomany"))
 		return
 	}
 	u, err := d.ids.SignIn(r.Context(), v.Login, r.PostForm.Get("password"))
 	if errors.Is(err, quire.ErrUnauthenticated) {
 		d.attempts.failed(key, time.Now())
-		v.Error = "The name or the password is wrong."
-		d.page(w, http.StatusUnauthorized, "signin", v)
+		d.page(w, http.StatusUnauthorized, "signin", v.because("wrong"))
 		return
 	}
 	if err != nil {
@@ -169,7 +209,9 @@ func (d *Door) signOutPage(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/signin", http.StatusSeeOther)
 		return
 	}
-	d.page(w, http.StatusOK, "signout", view{Title: "Sign out", Name: s.Caller.Name, Form: s.FormToken()})
+	v := d.view(r, "signout")
+	v.Name, v.Form = s.Caller.Name, s.FormToken()
+	d.page(w, http.StatusOK, "signout", v)
 }
 
 func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
@@ -177,7 +219,9 @@ func (d *Door) signOut(w http.ResponseWriter, r *http.Request) {
 	s, err := d.ids.Session(r.Context(), identity.CookieOf(r))
 	if err == nil {
 		if !s.ValidForm(r.PostFormValue("form")) {
-			d.page(w, http.StatusForbidden, "signout", view{Title: "Sign out", Name: s.Caller.Name, Form: s.FormToken(), Error: "The form was out of date: try again."})
+			v := d.view(r, "signout")
+			v.Name, v.Form = s.Caller.Name, s.FormToken()
+			d.page(w, http.StatusForbidden, "signout", v.because("outdated"))
 			return
 		}
 		if err := d.ids.EndSession(r.Context(), s.Caller.User, s.ID); err != nil && !errors.Is(err, quire.ErrNotFound) {
@@ -194,5 +238,7 @@ func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	d.log.Error("a page failed", "request", server.RequestID(r.Context()), "error", err)
-	d.page(w, http.StatusInternalServerError, "problem", view{Title: "Something went wrong", Error: "Tell the operator the request id " + server.RequestID(r.Context()) + "."})
+	v := d.view(r, "problem")
+	v.Error = v.Text["tellrequest"] + " " + server.RequestID(r.Context())
+	d.page(w, http.StatusInternalServerError, "problem", v)
 }

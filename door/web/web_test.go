@@ -98,7 +98,10 @@ func TestSignInAndOut(t *testing.T) {
 		t.Errorf("cookie %v", c)
 	}
 	cookie := c.Name + "=" + c.Value
-	resp, page := do(t, "GET", at+"/", "", "Cookie", cookie)
+	if resp, _ := do(t, "GET", at+"/", "", "Cookie", cookie); resp.StatusCode != 303 || resp.Header.Get("Location") != "/shared" {
+		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	}
+	resp, page := do(t, "GET", at+"/signout", "", "Cookie", cookie)
 	if resp.StatusCode != 200 || !strings.Contains(page, "&lt;Ann&gt;") || strings.Contains(page, "<Ann>") {
 		t.Errorf("%d %s", resp.StatusCode, page)
 	}

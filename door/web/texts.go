@@ -1,0 +1,48 @@
+package web
+
+// texts are the sentences of the pages that the server makes itself, by
+// language. The application's own are in ui/src.
+var texts = map[string]map[string]string{
+	"en": {
+		"signin":       "Sign in",
+		"signout":      "Sign out",
+		"login":        "Name",
+		"password":     "Password",
+		"tagline":      "Your documents, on your own server",
+		"signedinas":   "You are signed in as",
+		"script":       "This page needs JavaScript. Without it, use the file API or the command line.",
+		"unreadable":   "The form could not be read: try again.",
+		"othersite":    "The form came from another site: sign in here.",
+		"toomany":      "Too many wrong passwords. Wait a few minutes and try again.",
+		"wrong":        "The name or the password is wrong.",
+		"outdated":     "The form was out of date: try again.",
+		"problem":      "Something went wrong",
+		"tellrequest":  "Tell the operator the request id",
+		"skip":         "Skip to the content",
+		"loading":      "Loading",
+		"backtofiles":  "Back to the files",
+		"nothinghere":  "There is no such page",
+		"nothinghere2": "Check the address.",
+	},
+	"de": {
+		"signin":       "Anmelden",
+		"signout":      "Abmelden",
+		"login":        "Name",
+		"password":     "Passwort",
+		"tagline":      "Ihre Dokumente, auf Ihrem eigenen Server",
+		"signedinas":   "Sie sind angemeldet als",
+		"script":       "Diese Seite braucht JavaScript. Ohne JavaScript helfen die Datei-API und die Kommandozeile.",
+		"unreadable":   "Das Formular war nicht lesbar: Versuchen Sie es noch einmal.",
+		"othersite":    "Das Formular kam von einer anderen Website: Melden Sie sich hier an.",
+		"toomany":      "Zu viele falsche Passwörter. Warten Sie einige Minuten.",
+		"wrong":        "Name oder Passwort ist falsch.",
+		"outdated":     "Das Formular war veraltet: Versuchen Sie es noch einmal.",
+		"problem":      "Etwas ist schiefgegangen",
+		"tellrequest":  "Nennen Sie dem Betreiber die Nummer der Anfrage:",
+		"skip":         "Zum Inhalt springen",
+		"loading":      "Wird geladen",
+		"backtofiles":  "Zurück zu den Dateien",
+		"nothinghere":  "Diese Seite gibt es nicht",
+		"nothinghere2": "Prüfen Sie die Adresse.",
+	},
+}

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -29,6 +30,10 @@ type Options struct {
 	// Drain is how long running requests may take to finish when the server
 	// stops; 0 is 30 seconds.
 	Drain time.Duration
+	// Hijacked ends the connections that handlers have taken over, such as
+	// WebSockets, when the server stops: it returns when they have ended, and
+	// cuts those that are left when its context does. nil is that there are none.
+	Hijacked func(context.Context)
 	// Ready says whether requests can be served: what they need answers.
 	Ready func(context.Context) error
 }
@@ -84,10 +89,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.Drain)
 	defer cancel()
+	var taken sync.WaitGroup
+	if s.opt.Hijacked != nil {
+		taken.Go(func() { s.opt.Hijacked(drain) })
+	}
 	err := s.http.Shutdown(drain)
 	if err != nil {
 		err = s.http.Close() // what is still running is cut; uploads stay resumable
 	}
+	taken.Wait()
 	if serr := <-done; !errors.Is(serr, http.ErrServerClosed) {
 		err = errors.Join(err, serr)
 	}

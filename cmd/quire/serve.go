@@ -45,6 +45,7 @@ type serveCmd struct {
 	KeepAll        time.Duration `help:"How long every revision of a file is kept." name:"keep-all" env:"QUIRE_KEEP_ALL" default:"24h"`
 	KeepHourly     time.Duration `help:"Until what age one revision an hour is kept." name:"keep-hourly" env:"QUIRE_KEEP_HOURLY" default:"192h"`
 	Provider       string        `help:"This server's provider id in the paths of the UCloud protocol." name:"ucloud-provider" env:"QUIRE_UCLOUD_PROVIDER" default:"quire"`
+	Sockets        int           `help:"How many WebSockets one user may have open at a time for uploads." name:"ucloud-sockets" env:"QUIRE_UCLOUD_SOCKETS" default:"64"`
 	KeepDaily      time.Duration `help:"Until what age one revision a day is kept; 0 is for ever." name:"keep-daily" env:"QUIRE_KEEP_DAILY" default:"0"`
 }
 
@@ -92,8 +93,9 @@ func (s *serveCmd) Run(a *app) error {
 	}
 
 	public := s.publicURL(l.Addr())
-	srv := server.New(s.doors(store, public, editors, log), server.Options{
-		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain,
+	doors, hijacked := s.doors(store, public, editors, log)
+	srv := server.New(doors, server.Options{
+		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked,
 		Ready: func(ctx context.Context) error {
 			return store.cat.View(ctx, func(tx *catalog.Tx) error {
 				_, err := tx.Sites()
@@ -115,13 +117,14 @@ func (s *serveCmd) Run(a *app) error {
 	return srv.Serve(a.ctx, l)
 }
 
-// doors puts every protocol at its place.
-func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log *slog.Logger) http.Handler {
+// doors puts every protocol at its place. The function ends the connections that
+// they have taken over.
+func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log *slog.Logger) (http.Handler, func(context.Context)) {
 	mux := http.NewServeMux()
 	files := fileapi.New(o.library, o.ids, fileapi.Options{PublicURL: public, Logger: log})
 	mux.Handle("/api/v1/", files)
 	mux.Handle("/1/", files)
-	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log})
+	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log, MaxSockets: s.Sockets})
 	mux.Handle("/ucloud/", cloud)
 	mux.Handle("/api/files", cloud) // delete
 	mux.Handle("/api/files/", cloud)
@@ -136,7 +139,7 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log
 		mux.Handle(at, pages)
 	}
 	mux.Handle("/", web.New(o.library, o.ids, web.Options{PublicURL: public, Logger: log, Opens: opens(editors)}))
-	return mux
+	return mux, cloud.Drain
 }
 
 // ready tells, in one line, that requests are served, and on the first start

@@ -78,6 +78,9 @@ type Options struct {
 	Idle time.Duration
 	// DownloadLife is how long a download's URL works; 0 is a day.
 	DownloadLife time.Duration
+	// MaxSockets is how many WebSockets one user may have open at a time on
+	// this node; 0 is 64.
+	MaxSockets int
 }
 
 // Door serves the protocol.
@@ -88,11 +91,13 @@ type Door struct {
 	log  *slog.Logger
 	base string // of provider-side paths: "/ucloud/{provider}/"
 	live live
+
+	sockets sockets
 }
 
 // New returns the door. Serve it at /ucloud/ and /api/files, with and without
 // what follows.
-func New(lib *library.Library, ids *identity.Authority, opt Options) http.Handler {
+func New(lib *library.Library, ids *identity.Authority, opt Options) *Door {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -110,7 +115,10 @@ func New(lib *library.Library, ids *identity.Authority, opt Options) http.Handle
 			*d = byDefault
 		}
 	}
-	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, base: "/ucloud/" + opt.Provider + "/"}
+	if opt.MaxSockets <= 0 {
+		opt.MaxSockets = 64
+	}
+	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, base: "/ucloud/" + opt.Provider + "/", sockets: sockets{max: opt.MaxSockets}}
 }
 
 // call is one request with what is known of it.

@@ -20,8 +20,9 @@ const infoKey contextKey = 0
 
 // info is what the server knows of a request.
 type info struct {
-	id   string
-	addr string
+	id        string
+	addr      string
+	admission *admission
 }
 
 // RequestID returns the id of the request that a context belongs to, which is
@@ -44,6 +45,8 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		i := info{id: requestID(r), addr: s.clientAddr(r)}
+		i.admission = &admission{limits: s.limits, addr: i.addr}
+		defer i.admission.release()
 		w.Header().Set("X-Request-Id", i.id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")

@@ -34,6 +34,8 @@ type Options struct {
 	// WebSockets, when the server stops: it returns when they have ended, and
 	// cuts those that are left when its context does. nil is that there are none.
 	Hijacked func(context.Context)
+	// Limits bound what users, addresses and uploads may take.
+	Limits Limits
 	// Ready says whether requests can be served: what they need answers.
 	Ready func(context.Context) error
 }
@@ -43,9 +45,10 @@ const maxHeader = 64 << 10
 
 // Server serves HTTP on one address.
 type Server struct {
-	opt  Options
-	http *http.Server
-	log  *slog.Logger
+	opt    Options
+	http   *http.Server
+	log    *slog.Logger
+	limits *limits
 }
 
 // New returns a server for a handler.
@@ -59,7 +62,7 @@ func New(h http.Handler, opt Options) *Server {
 	if opt.Drain == 0 {
 		opt.Drain = 30 * time.Second
 	}
-	s := &Server{opt: opt, log: opt.Logger}
+	s := &Server{opt: opt, log: opt.Logger, limits: newLimits(opt.Limits)}
 	s.http = &http.Server{
 		Handler:           s.wrap(s.withHealth(h)),
 		MaxHeaderBytes:    maxHeader,

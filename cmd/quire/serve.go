@@ -29,6 +29,7 @@ import (
 type serveCmd struct {
 	storage
 	wopiSettings
+	limitSettings
 
 	Listen         string        `help:"The address to listen on. Port 0 picks a free one; the ready line tells which." env:"QUIRE_LISTEN" default:"127.0.0.1:8080"`
 	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
@@ -63,6 +64,9 @@ func (s *serveCmd) Run(a *app) error {
 	if err := s.checkPublicURL(); err != nil {
 		return err
 	}
+	if err := s.checkLimits(); err != nil {
+		return err
+	}
 	if s.Stall <= 0 || s.Drain <= 0 {
 		return &settingError{"stall, drain", "use times above 0"}
 	}
@@ -95,7 +99,7 @@ func (s *serveCmd) Run(a *app) error {
 	public := s.publicURL(l.Addr())
 	doors, hijacked := s.doors(store, public, editors, log)
 	srv := server.New(doors, server.Options{
-		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked,
+		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: s.limits(),
 		Ready: func(ctx context.Context) error {
 			return store.cat.View(ctx, func(tx *catalog.Tx) error {
 				_, err := tx.Sites()

@@ -168,10 +168,16 @@ func (c *call) serve() error {
 
 // prepare does what every call begins with.
 func (c *call) prepare(w way) error {
+	if err := server.Admit(c.r); err != nil {
+		return err
+	}
 	if err := c.method(w.methods); err != nil {
 		return err
 	}
 	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := server.AdmitUser(c.ctx, c.caller.User); err != nil {
 		return err
 	}
 	if err := c.params(w.content); err != nil {

@@ -114,6 +114,9 @@ func (c *call) serve() error {
 	if c.method == http.MethodOptions {
 		return c.options()
 	}
+	if err := server.Admit(c.r); err != nil {
+		return err
+	}
 	if c.r.Header.Get("Tus-Resumable") != Version {
 		c.w.Header().Set("Tus-Version", Version)
 		return &statusError{http.StatusPreconditionFailed, "send Tus-Resumable: " + Version}
@@ -135,6 +138,9 @@ func (c *call) serve() error {
 		return &statusError{http.StatusMethodNotAllowed, "there is no " + c.method + " here: use " + allow}
 	}
 	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := server.AdmitUser(c.ctx, c.caller.User); err != nil {
 		return err
 	}
 	return run()

@@ -226,6 +226,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *call) serve() error {
+	if err := server.Admit(c.r); err != nil {
+		return err
+	}
 	way, ok := c.find(c.r.URL.Path)
 	if !ok {
 		return &statusError{http.StatusNotFound, "there is no such call here: check the path and the provider's id"}
@@ -250,6 +253,9 @@ func (c *call) authenticate() error {
 	}
 	caller, err := c.ids.Bearer(c.ctx, strings.TrimSpace(text))
 	if err != nil {
+		return err
+	}
+	if err := server.AdmitUser(c.ctx, caller.User); err != nil {
 		return err
 	}
 	c.caller = c.dress(caller)

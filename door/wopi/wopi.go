@@ -154,6 +154,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *call) serve() error {
+	if err := server.AdmitUpload(c.r); err != nil {
+		return err
+	}
 	rest := strings.TrimPrefix(c.r.URL.Path, "/wopi/")
 	if sig, ok := strings.CutPrefix(rest, "raw/"); ok {
 		return c.rawFile(sig)
@@ -163,6 +166,9 @@ func (c *call) serve() error {
 		return err
 	}
 	if err := c.authenticate(kind); err != nil {
+		return err
+	}
+	if err := server.AdmitUser(c.ctx, c.caller.User); err != nil {
 		return err
 	}
 	if err := c.checkProof(); err != nil {

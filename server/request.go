@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -50,6 +51,9 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", i.id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
+		if r.TLS != nil && s.opt.HSTS > 0 {
+			w.Header().Set("Strict-Transport-Security", "max-age="+strconv.Itoa(int(s.opt.HSTS.Seconds())))
+		}
 
 		control := http.NewResponseController(w)
 		body := &movingBody{rc: r.Body, control: control, stall: s.opt.Stall}

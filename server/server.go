@@ -24,6 +24,9 @@ type Options struct {
 	Proxies []netip.Prefix
 	// TLS serves HTTPS if it is not nil.
 	TLS *tls.Config
+	// HSTS is for how long browsers are to use nothing but HTTPS; it is told with
+	// answers over HTTPS. 0 is not to tell.
+	HSTS time.Duration
 	// Stall is how long a request may go without a byte moving before it is
 	// cut; 0 is a minute. A slow sender or reader that keeps moving is not cut.
 	Stall time.Duration

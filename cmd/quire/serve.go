@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,13 +29,12 @@ type serveCmd struct {
 	storage
 	wopiSettings
 	limitSettings
+	tlsSettings
 
 	Listen         string        `help:"The address to listen on. Port 0 picks a free one; the ready line tells which." env:"QUIRE_LISTEN" default:"127.0.0.1:8080"`
 	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
 	AdminPassword  string        `help:"The password of the first administrator, 'admin', on the first start. Empty makes a random one, which is printed once." name:"admin-password" env:"QUIRE_ADMIN_PASSWORD"`
 	TrustedProxies []string      `help:"Networks whose X-Forwarded-For is believed, for example 10.0.0.0/8." name:"trusted-proxies" env:"QUIRE_TRUSTED_PROXIES" sep:","`
-	TLSCert        string        `help:"A certificate file (PEM) to serve HTTPS with." name:"tls-cert" env:"QUIRE_TLS_CERT" type:"path"`
-	TLSKey         string        `help:"The certificate's key file (PEM)." name:"tls-key" env:"QUIRE_TLS_KEY" type:"path"`
 	LogLevel       string        `help:"What is logged: debug, info, warn or error." name:"log-level" env:"QUIRE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
 	LogFormat      string        `help:"How it is logged: text or json." name:"log-format" env:"QUIRE_LOG_FORMAT" enum:"text,json" default:"text"`
 	Stall          time.Duration `help:"How long a request may go without a byte moving before it is cut." env:"QUIRE_STALL" default:"1m"`
@@ -57,7 +55,7 @@ func (s *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	certs, err := s.certificates()
+	certs, challenge, err := s.certificates(s.Data, log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +97,7 @@ func (s *serveCmd) Run(a *app) error {
 	public := s.publicURL(l.Addr())
 	doors, hijacked := s.doors(store, public, editors, log)
 	srv := server.New(doors, server.Options{
-		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: s.limits(),
+		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: s.limits(), HSTS: s.HSTS,
 		Ready: func(ctx context.Context) error {
 			return store.cat.View(ctx, func(tx *catalog.Tx) error {
 				_, err := tx.Sites()
@@ -115,6 +113,9 @@ func (s *serveCmd) Run(a *app) error {
 	defer background.Wait()
 	defer stop()
 
+	if err := s.redirect(ctx, public, challenge, log); err != nil {
+		return err
+	}
 	if err := s.ready(a, l.Addr(), public, login, password); err != nil {
 		return err
 	}
@@ -192,20 +193,6 @@ func parseProxies(list []string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-func (s *serveCmd) certificates() (*tls.Config, error) {
-	if (s.TLSCert == "") != (s.TLSKey == "") {
-		return nil, &settingError{"tls-cert, tls-key", "give both or none"}
-	}
-	if s.TLSCert == "" {
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
-	if err != nil {
-		return nil, &settingError{"tls-cert, tls-key", err.Error()}
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
-}
-
 func (s *serveCmd) checkPublicURL() error {
 	if s.PublicURL == "" {
 		return nil
@@ -235,8 +222,14 @@ func (s *serveCmd) publicURL(addr net.Addr) *url.URL {
 		host = "localhost"
 	}
 	scheme := "http"
-	if s.TLSCert != "" {
+	if s.https() {
 		scheme = "https"
+	}
+	if len(s.ACMEHosts) > 0 {
+		host = s.ACMEHosts[0]
+		if port == "443" {
+			return &url.URL{Scheme: scheme, Host: host}
+		}
 	}
 	return &url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port)}
 }

@@ -384,6 +384,7 @@ const (
 	EventMoveOut EventKind = "moveout"
 	EventRemove  EventKind = "remove"
 
+	EventRead        EventKind = "read"
 	EventComment     EventKind = "comment"
 	EventGrant       EventKind = "grant"
 	EventLink        EventKind = "link"

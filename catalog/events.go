@@ -35,12 +35,13 @@ func (t *Tx) LastEvent(site quire.SiteID) (int64, error) {
 }
 
 // NodeEvents returns a node's events, the newest first, with sequence numbers
-// below before; 0 is from the newest.
+// below before; 0 is from the newest. Who read it is not among them: that is
+// between the reader and the auditor.
 func (t *Tx) NodeEvents(node quire.NodeID, before int64, limit int) ([]quire.Event, error) {
 	if before <= 0 {
-		return events.all(t, "WHERE node = $1 ORDER BY seq DESC LIMIT $2", node, int64(limit))
+		return events.all(t, "WHERE node = $1 AND kind <> $2 ORDER BY seq DESC LIMIT $3", node, quire.EventRead, int64(limit))
 	}
-	return events.all(t, "WHERE node = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3", node, before, int64(limit))
+	return events.all(t, "WHERE node = $1 AND kind <> $2 AND seq < $3 ORDER BY seq DESC LIMIT $4", node, quire.EventRead, before, int64(limit))
 }
 
 // DeleteEventsBefore forgets what happened before a time, at most limit

@@ -34,6 +34,9 @@ type Options struct {
 	Grace time.Duration
 	// EventLife is how long the record of events is kept; 0 is 400 days.
 	EventLife time.Duration
+	// RecordReads adds an event for each reading of a file, which costs each
+	// download a durable write.
+	RecordReads bool
 	// Retention says which old revisions are kept.
 	Retention Retention
 	// MaxUploads is how many open upload sessions one user may have; 0 is
@@ -56,6 +59,7 @@ type Library struct {
 
 	tops    sync.Map // quire.SiteID → tops; immutable facts
 	active  active
+	reads   reads
 	signing signing
 	opened  catalog.Cached[openKey, *Content]
 }

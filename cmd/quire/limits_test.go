@@ -86,9 +86,13 @@ func TestRateOfUser(t *testing.T) {
 		head                     []string
 		shape                    func(*http.Response, string) bool
 	}{
-		{"file API", "GET", "/api/v1/account", token, nil, func(_ *http.Response, text string) bool { return strings.HasPrefix(text, `{"error":"too_many","msg":"`) }},
+		{"file API", "GET", "/api/v1/account", token, nil, func(_ *http.Response, text string) bool {
+			return strings.HasPrefix(text, `{"error":"too_many","msg":"`)
+		}},
 		{"Dropbox", "GET", "/1/account/info", token, nil, func(_ *http.Response, text string) bool { return strings.HasPrefix(text, `{"error":"you send`) }},
-		{"WOPI token", "POST", "/api/v1/wopi/url?path=/a.txt", token, nil, func(_ *http.Response, text string) bool { return strings.HasPrefix(text, `{"error":"too_many","msg":"`) }},
+		{"WOPI token", "POST", "/api/v1/wopi/url?path=/a.txt", token, nil, func(_ *http.Response, text string) bool {
+			return strings.HasPrefix(text, `{"error":"too_many","msg":"`)
+		}},
 		{"tus", "POST", "/uploads", token, []string{"Tus-Resumable", "1.0.0", "Upload-Length", "1"}, func(r *http.Response, _ string) bool { return r.Header.Get("Tus-Resumable") == "1.0.0" }},
 		{"UCloud", "POST", "/api/files/upload", token, []string{"Content-Type", "application/json"}, func(_ *http.Response, text string) bool { return strings.HasPrefix(text, `{"why":"`) }},
 		{"WOPI", "GET", strings.TrimPrefix(access.Source, s.url) + "?access_token=" + access.Token, "", nil, func(r *http.Response, _ string) bool {

@@ -52,6 +52,7 @@ type commands struct {
 	Wopi    wopiCmd    `cmd:"" help:"Tools for WOPI, the protocol that editors speak."`
 	Fsck    fsckCmd    `cmd:"" help:"Verify every reference and every segment of the store."`
 	Gc      gcCmd      `cmd:"" help:"Delete expired uploads and segments that nothing names."`
+	Audit   auditCmd   `cmd:"" help:"Write the record of who did what from where."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

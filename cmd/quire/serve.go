@@ -30,6 +30,7 @@ type serveCmd struct {
 	wopiSettings
 	limitSettings
 	tlsSettings
+	auditSettings
 
 	Listen         string        `help:"The address to listen on. Port 0 picks a free one; the ready line tells which." env:"QUIRE_LISTEN" default:"127.0.0.1:8080"`
 	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
@@ -62,6 +63,9 @@ func (s *serveCmd) Run(a *app) error {
 	if err := s.checkPublicURL(); err != nil {
 		return err
 	}
+	if err := s.checkAudit(); err != nil {
+		return err
+	}
 	if err := s.checkLimits(); err != nil {
 		return err
 	}
@@ -78,6 +82,7 @@ func (s *serveCmd) Run(a *app) error {
 	}
 	defer l.Close() // the server closes it too; this is for what fails before
 	store, err := s.open(a.ctx, true, log, library.Options{
+		EventLife: s.EventLife, RecordReads: s.RecordReads,
 		TrashLife: s.TrashLife, Grace: s.Grace,
 		Retention: library.Retention{All: s.KeepAll, Hourly: s.KeepHourly, Daily: s.KeepDaily},
 	})

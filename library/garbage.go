@@ -221,12 +221,19 @@ func (l *Library) chore(ctx context.Context, c catalog.Chore) error {
 	return l.update(ctx, func(tx *catalog.Tx) error { return tx.DeleteChore(c.Kind, c.Subject) })
 }
 
-// forget deletes events and sessions that are past their time.
+// forget deletes events, sessions, authorizations and counts of wrong passwords
+// that are past their time.
 func (l *Library) forget(ctx context.Context) error {
 	for {
 		var n int64
 		err := l.update(ctx, func(tx *catalog.Tx) (err error) {
 			if err := tx.DeleteSessionsBefore(tx.Now()); err != nil {
+				return err
+			}
+			if err := tx.DeleteAuthorizationsBefore(tx.Now()); err != nil {
+				return err
+			}
+			if err := tx.DeleteFailuresBefore(tx.Now().Add(-24 * time.Hour)); err != nil {
 				return err
 			}
 			n, err = tx.DeleteEventsBefore(tx.Now().Add(-l.opt.EventLife), 1000)

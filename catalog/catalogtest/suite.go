@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) (a, b catalog.Driver)) {
 		"Properties":   properties,
 		"Events":       events,
 		"Chores":       chores,
+		"SignIn":       signIn,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)

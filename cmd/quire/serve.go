@@ -17,6 +17,7 @@ import (
 
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/door/fileapi"
+	"github.com/quire-docs/quire/door/signin"
 	"github.com/quire-docs/quire/door/tus"
 	"github.com/quire-docs/quire/door/ucloud"
 	"github.com/quire-docs/quire/door/web"
@@ -29,6 +30,7 @@ import (
 type serveCmd struct {
 	storage
 	wopiSettings
+	signInSettings
 
 	Listen         string        `help:"The address to listen on. Port 0 picks a free one; the ready line tells which." env:"QUIRE_LISTEN" default:"127.0.0.1:8080"`
 	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
@@ -65,6 +67,12 @@ func (s *serveCmd) Run(a *app) error {
 	if s.Stall <= 0 || s.Drain <= 0 {
 		return &settingError{"stall, drain", "use times above 0"}
 	}
+	if err := s.checkSignIn(); err != nil {
+		return err
+	}
+	// What libraries log through the default logger is worth a line from warnings
+	// up.
+	slog.SetDefault(slog.New(fromWarnings{log.Handler()}))
 	editors, err := s.set(s.Data, log)
 	if err != nil {
 		return err
@@ -128,9 +136,14 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log
 	resumable := tus.New(o.library, o.ids, tus.Options{PublicURL: public, Logger: log})
 	mux.Handle("/uploads", resumable)
 	mux.Handle("/uploads/", resumable)
-	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors}))
+	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors, SignIn: s.signIn()}))
 	mux.Handle("/wopi/", office)
 	mux.Handle(wopi.AccessPath, office.AccessAPI())
+	mux.Handle(wopi.BootstrapperPath, office.Bootstrapper())
+	people := signin.New(o.library, o.ids, signin.Options{PublicURL: public, Logger: log, Outside: s.outside(o)})
+	for _, at := range signin.Paths() {
+		mux.Handle(at, people)
+	}
 	pages := office.Pages()
 	for _, at := range []string{"/edit/", "/view/", "/s/", "/host/", "/new"} {
 		mux.Handle(at, pages)

@@ -40,8 +40,6 @@ type Door struct {
 	ids *identity.Authority
 	opt Options
 	log *slog.Logger
-
-	guess *guesses
 }
 
 // New returns the door. Serve it at /api/v1/ and /1/.
@@ -52,7 +50,7 @@ func New(lib *library.Library, ids *identity.Authority, opt Options) *Door {
 	if opt.PublicURL == nil {
 		opt.PublicURL = &url.URL{}
 	}
-	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, guess: new(guesses)}
+	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger}
 }
 
 // call is one request with what is known of it.
@@ -116,22 +114,32 @@ var native = map[string]way{
 	"content/ancestors":            {methods: "GET", do: ancestors},
 	"content/shared":               {methods: "GET", do: sharedWithMe},
 
-	"account":              {methods: "GET", do: account},
-	"account/people":       {methods: "GET", do: people},
-	"account/profile":      {methods: "POST", signed: true, do: profile},
-	"account/password":     {methods: "POST", signed: true, do: password},
-	"account/sessions":     {methods: "GET", signed: true, do: sessions},
-	"account/end_session":  {methods: "POST", signed: true, do: endSession},
-	"account/tokens":       {methods: "GET", signed: true, do: tokens},
-	"account/create_token": {methods: "POST", signed: true, do: createToken},
-	"account/revoke_token": {methods: "POST", signed: true, do: revokeToken},
-	"admin/users":          {methods: "GET", do: adminUsers},
-	"admin/add_user":       {methods: "POST", signed: true, do: addUser},
-	"admin/change_user":    {methods: "POST", signed: true, do: changeUser},
-	"admin/sites":          {methods: "GET", do: adminSites},
-	"admin/quota":          {methods: "POST", signed: true, do: setQuota},
-	"admin/uploads":        {methods: "GET", do: adminUploads},
-	"admin/events":         {methods: "GET", do: adminEvents},
+	"account":                {methods: "GET", do: account},
+	"account/people":         {methods: "GET", do: people},
+	"account/profile":        {methods: "POST", signed: true, do: profile},
+	"account/password":       {methods: "POST", signed: true, do: password},
+	"account/sessions":       {methods: "GET", signed: true, do: sessions},
+	"account/end_session":    {methods: "POST", signed: true, do: endSession},
+	"account/tokens":         {methods: "GET", signed: true, do: tokens},
+	"account/create_token":   {methods: "POST", signed: true, do: createToken},
+	"account/revoke_token":   {methods: "POST", signed: true, do: revokeToken},
+	"account/end_sessions":   {methods: "POST", signed: true, do: endSessions},
+	"account/apps":           {methods: "GET", signed: true, do: apps},
+	"account/end_app":        {methods: "POST", signed: true, do: endApp},
+	"account/factor":         {methods: "GET", signed: true, do: factor},
+	"account/begin_factor":   {methods: "POST", signed: true, do: beginFactor},
+	"account/confirm_factor": {methods: "POST", signed: true, do: confirmFactor},
+	"account/end_factor":     {methods: "POST", signed: true, do: endFactor},
+	"admin/users":            {methods: "GET", do: adminUsers},
+	"admin/add_user":         {methods: "POST", signed: true, do: addUser},
+	"admin/change_user":      {methods: "POST", signed: true, do: changeUser},
+	"admin/sites":            {methods: "GET", do: adminSites},
+	"admin/quota":            {methods: "POST", signed: true, do: setQuota},
+	"admin/uploads":          {methods: "GET", do: adminUploads},
+	"admin/events":           {methods: "GET", do: adminEvents},
+	"admin/clients":          {methods: "GET", do: adminClients},
+	"admin/add_client":       {methods: "POST", signed: true, do: addClient},
+	"admin/remove_client":    {methods: "POST", signed: true, do: removeClient},
 }
 
 // ServeHTTP implements http.Handler.

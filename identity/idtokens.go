@@ -80,7 +80,7 @@ func (a *Authority) IDKeys(ctx context.Context) (jose.JSONWebKeySet, error) {
 // VerifyIDToken returns the claims of a token that this server signed, whether
 // or not it has expired: a hint of who is meant (OpenID Connect Core §3.1.2.1).
 func (a *Authority) VerifyIDToken(ctx context.Context, token string, claims any) error {
-	signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return err
 	}

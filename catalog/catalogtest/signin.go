@@ -10,8 +10,7 @@ import (
 )
 
 // signIn writes, reads and deletes what sign-in is made of.
-func signIn(t *testing.T, s store) {
-	when := time.UnixMilli(1_700_000_000_123).UTC()
+func signIn(t *testing.T, s *stores) {
 	client := catalog.Client{ID: "c", Name: "an app", Hash: []byte{1}, Redirects: []string{"https://a/", "b:/c"}, Scope: "read write", Trusted: true, Office: true, Created: when}
 	grant := catalog.Authorization{ID: "g", Client: "c", Owner: "u", Scope: "read", Redirect: "https://a/", Challenge: "ch", Nonce: "no", SignedIn: when, Methods: "pwd",
 		Created: when, Used: when, Expires: when, Generation: 1, Agent: "ag", Addr: "ad", Epoch: 3}

@@ -605,7 +605,7 @@ func TestIDToken(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.text), &set); err != nil || strings.Contains(p.text, `"d"`) {
 		t.Fatalf("%v %s", err, p.text)
 	}
-	signed, err := jose.ParseSigned(got.IDToken, []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(got.IDToken, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatal(err)
 	}

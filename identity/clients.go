@@ -55,9 +55,6 @@ func (a *Authority) CreateClient(ctx context.Context, n NewClient) (c Client, se
 	if n.ID == "" {
 		n.ID = ClientID(strings.ToLower(rand.Text()[:16]))
 	}
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~", r)
-	}
 	if len(n.ID) > 100 || strings.ContainsFunc(string(n.ID), func(r rune) bool { return !plain(r) }) {
 		return c, "", &quire.Invalid{What: "client id", Reason: "use up to 100 letters, digits and - . _ ~"}
 	}
@@ -68,7 +65,7 @@ func (a *Authority) CreateClient(ctx context.Context, n NewClient) (c Client, se
 		return c, "", &quire.Invalid{What: "redirect", Reason: "give at least one URL"}
 	}
 	for _, r := range n.Redirects {
-		if err := checkRedirect(r); err != nil {
+		if err := CheckRedirect(r); err != nil {
 			return c, "", err
 		}
 	}
@@ -99,9 +96,14 @@ func (a *Authority) CreateClient(ctx context.Context, n NewClient) (c Client, se
 	return c, secret, err
 }
 
-// checkRedirect says whether a browser may be sent to a URL with a code. Plain
+// plain are the characters that mean nothing else in a URL (RFC 3986 §2.3).
+func plain(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~", r)
+}
+
+// CheckRedirect says whether a browser may be sent to a URL with a code. Plain
 // HTTP is for programs on the user's own machine only (RFC 8252 §7.3).
-func checkRedirect(text string) error {
+func CheckRedirect(text string) error {
 	bad := func(why string) error { return &quire.Invalid{What: "redirect " + text, Reason: why} }
 	u, err := url.Parse(text)
 	if err != nil || len(text) > 1000 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -112,6 +114,8 @@ func checkRedirect(text string) error {
 		return bad("it must have no fragment")
 	case u.User != nil:
 		return bad("it must have no user name")
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return !plain(r) && !strings.ContainsRune(":[]", r) }):
+		return bad("its host has a character that no host has")
 	case strings.Contains(u.Path, "/../") || strings.HasSuffix(u.Path, "/.."):
 		return bad("it must have no .. in its path")
 	}

@@ -1,7 +1,6 @@
 package identity
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -9,7 +8,7 @@ import (
 	"encoding/base32"
 	"encoding/hex"
 	"errors"
-	"image/png"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -182,17 +181,44 @@ func (a *Authority) EndFactor(ctx context.Context, user quire.UserID) error {
 	})
 }
 
-// Picture is the URL as a QR code, a PNG of 256 pixels to a side.
-func (n NewFactor) Picture() ([]byte, error) {
+// Picture is the URL as a QR code: the path of an SVG whose dark parts are
+// filled, in a square of size units to a side.
+func (n NewFactor) Picture() (path string, size int, err error) {
+	const side = 256
 	k, err := otp.NewKeyFromURL(n.URL)
 	if err != nil {
-		return nil, err
+		return "", 0, err
 	}
-	img, err := k.Image(256, 256)
+	img, err := k.Image(side, side)
 	if err != nil {
-		return nil, err
+		return "", 0, err
 	}
-	var b bytes.Buffer
-	err = png.Encode(&b, img)
-	return b.Bytes(), err
+	dark := func(x, y int) bool {
+		r, _, _, _ := img.At(x, y).RGBA()
+		return r < 0x8000
+	}
+	same := func(y, z int) bool {
+		for x := range side {
+			if dark(x, y) != dark(x, z) {
+				return false
+			}
+		}
+		return true
+	}
+	var out strings.Builder
+	for y := 0; y < side; {
+		top := y
+		for y++; y < side && same(top, y); y++ {
+		}
+		for x := 0; x < side; x++ {
+			left := x
+			for x < side && dark(x, top) {
+				x++
+			}
+			if x > left {
+				fmt.Fprintf(&out, "M%d %dh%dv%dh-%dz", left, top, x-left, y-top, x-left)
+			}
+		}
+	}
+	return out.String(), side, nil
 }

@@ -1,7 +1,6 @@
 package fileapi
 
 import (
-	"encoding/base64"
 	"errors"
 	"net/http"
 
@@ -65,12 +64,12 @@ func beginFactor(c *call) error {
 	if err != nil {
 		return err
 	}
-	picture, err := n.Picture()
+	path, size, err := n.Picture()
 	if err != nil {
 		return err
 	}
 	return c.answer(http.StatusOK, map[string]any{
-		"secret": n.Secret, "url": n.URL, "recovery": n.Recovery, "png": base64.StdEncoding.EncodeToString(picture),
+		"secret": n.Secret, "url": n.URL, "recovery": n.Recovery, "qr": map[string]any{"path": path, "size": size},
 	})
 }
 

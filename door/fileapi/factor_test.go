@@ -83,7 +83,7 @@ func TestFactorAPI(t *testing.T) {
 	b.want("a code before there is a secret", b.post("account/confirm_factor", "code", "000000"), 404)
 	m := b.want("begin", b.post("account/begin_factor", "password", tabPassword), 200).json(t)
 	secret := m["secret"].(string)
-	if !strings.HasPrefix(m["url"].(string), "otpauth://totp/") || len(m["recovery"].([]any)) != 10 || len(m["png"].(string)) < 500 {
+	if !strings.HasPrefix(m["url"].(string), "otpauth://totp/") || len(m["recovery"].([]any)) != 10 || len(m["qr"].(map[string]any)["path"].(string)) < 500 {
 		t.Errorf("%v", m)
 	}
 	if m := b.get("account/factor").json(t); m["on"] != false {

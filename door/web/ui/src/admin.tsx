@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { boot } from "./boot";
 import { get, post } from "./api";
 import { TabLinks } from "./account";
+import { Clients } from "./clients";
 import { doorName, Meter } from "./look";
 import { has, size, t, when, whenExactly } from "./i18n";
 import { Button, Dialog, dialogs, Field, Problem, say, Select, useTask, useTitle } from "./ui";
@@ -15,8 +16,8 @@ export function AdminPage({ tab }: { tab: string }) {
       <header class="page-head">
         <h1 class="crumb-here">{t("administration")}</h1>
       </header>
-      <TabLinks base="/admin" tab={tab} tabs={[["", t("users")], ["storage", t("storage")], ["uploads", t("uploads")], ["audit", t("audit")]]} />
-      <div class="page-scroll">{tab === "storage" ? <Storage /> : tab === "uploads" ? <OpenUploads /> : tab === "audit" ? <Audit /> : <Users />}</div>
+      <TabLinks base="/admin" tab={tab} tabs={[["", t("users")], ["storage", t("storage")], ["uploads", t("uploads")], ["clients", t("clients")], ["audit", t("audit")]]} />
+      <div class="page-scroll">{tab === "storage" ? <Storage /> : tab === "uploads" ? <OpenUploads /> : tab === "clients" ? <Clients /> : tab === "audit" ? <Audit /> : <Users />}</div>
     </section>
   );
 }

@@ -126,3 +126,57 @@ func TestLockOut(t *testing.T) {
 		t.Errorf("after the longer pause: %v", err)
 	}
 }
+
+// TestIDKeysRotate: a new key signs each month; the old one is shown for as long
+// as what it signed is looked at.
+func TestIDKeysRotate(t *testing.T) {
+	f := open(t)
+	sign := func() string {
+		t.Helper()
+		text, err := f.SignIDToken(f.ctx, map[string]string{"sub": "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	keys := func() (ids []string) {
+		t.Helper()
+		set, err := f.IDKeys(f.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range set.Keys {
+			if !k.IsPublic() || !k.Valid() {
+				t.Errorf("key %s", k.KeyID)
+			}
+			ids = append(ids, k.KeyID)
+		}
+		return ids
+	}
+	const day = 24 * time.Hour
+	first := sign()
+	if ids := keys(); len(ids) != 1 {
+		t.Fatalf("%v", ids)
+	}
+	f.ahead(31 * day)
+	second := sign()
+	if ids := keys(); len(ids) != 2 {
+		t.Errorf("%v", ids)
+	}
+	for what, text := range map[string]string{"the first": first, "the second": second} {
+		if err := f.VerifyIDToken(f.ctx, text, &struct{}{}); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	f.ahead(62 * day)
+	third := sign()
+	if ids := keys(); len(ids) != 2 {
+		t.Errorf("%v", ids)
+	}
+	if err := f.VerifyIDToken(f.ctx, first, &struct{}{}); err == nil {
+		t.Error("the first is verified for ever")
+	}
+	if err := f.VerifyIDToken(f.ctx, third, &struct{}{}); err != nil {
+		t.Error(err)
+	}
+}

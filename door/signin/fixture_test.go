@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/html"
@@ -54,13 +55,18 @@ func open(t *testing.T, outside *signin.Outside) *fixture {
 		t.Fatal(err)
 	}
 	f.ann = f.user("ann", "<Ann>")
-	var h http.Handler
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
+	// Two nodes over one store take turns: no step may count on the one before
+	// having been at the same node.
+	var nodes [2]http.Handler
+	var turn atomic.Uint64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { nodes[turn.Add(1)%2].ServeHTTP(w, r) }))
 	public, _ := url.Parse(s.URL)
 	if outside != nil {
 		outside.Site = func(context.Context) (quire.SiteID, error) { return f.site.ID, nil }
 	}
-	h = signin.New(f.lib, f.ids, signin.Options{PublicURL: public, Outside: outside})
+	for i := range nodes {
+		nodes[i] = signin.New(library.New(cat, blobs, library.Options{}), identity.New(cat), signin.Options{PublicURL: public, Outside: outside})
+	}
 	f.at = s.URL
 	t.Cleanup(func() {
 		s.Close()

@@ -59,14 +59,15 @@ func open(t *testing.T, outside *signin.Outside) *fixture {
 	// having been at the same node.
 	var nodes [2]http.Handler
 	var turn atomic.Uint64
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { nodes[turn.Add(1)%2].ServeHTTP(w, r) }))
-	public, _ := url.Parse(s.URL)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { nodes[turn.Add(1)%2].ServeHTTP(w, r) }))
+	public, _ := url.Parse("http://" + s.Listener.Addr().String())
 	if outside != nil {
 		outside.Site = func(context.Context) (quire.SiteID, error) { return f.site.ID, nil }
 	}
 	for i := range nodes {
 		nodes[i] = signin.New(library.New(cat, blobs, library.Options{}), identity.New(cat), signin.Options{PublicURL: public, Outside: outside})
 	}
+	s.Start()
 	f.at = s.URL
 	t.Cleanup(func() {
 		s.Close()

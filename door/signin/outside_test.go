@@ -52,18 +52,19 @@ func outside(t *testing.T, change func(*signin.Outside)) *fixture {
 		u.Password = "at the other place"
 		users[u.ID] = &u
 	}
-	var h http.Handler
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(w, r) }))
-	t.Cleanup(s.Close)
-	o := &signin.Outside{Name: "Corp", Issuer: s.URL, ClientID: "quire", ClientSecret: "the secret", Scopes: []string{"openid", "profile", "email"}, Domains: []string{"corp.example"}, Access: quire.Viewer}
+	s := httptest.NewUnstartedServer(nil)
+	at := "http://" + s.Listener.Addr().String()
+	o := &signin.Outside{Name: "Corp", Issuer: at, ClientID: "quire", ClientSecret: "the secret", Scopes: []string{"openid", "profile", "email"}, Domains: []string{"corp.example"}, Access: quire.Viewer}
 	if change != nil {
 		change(o)
 	}
 	f := open(t, o)
 	client := storage.WebClient("quire", "the secret", f.at+"/signin/outside/callback")
 	log := slog.Default()
-	h = exampleop.SetupServer(s.URL, storage.NewStorageWithClients(users, map[string]*storage.Client{"quire": client}), slog.New(slog.DiscardHandler), false, op.WithAllowInsecure())
+	s.Config.Handler = exampleop.SetupServer(at, storage.NewStorageWithClients(users, map[string]*storage.Client{"quire": client}), slog.New(slog.DiscardHandler), false, op.WithAllowInsecure())
 	slog.SetDefault(log)
+	s.Start()
+	t.Cleanup(s.Close)
 	return f
 }
 

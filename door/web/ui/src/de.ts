@@ -274,7 +274,7 @@ export const de: Texts = {
   "error.quota_exceeded": "Es ist kein Platz mehr: Löschen Sie etwas, oder bitten Sie einen Verwalter um mehr.",
   "error.no_space": "Die Platte des Servers ist voll: Sagen Sie es dem Betreiber.",
   "error.bad_form": "Die Seite ist veraltet: Laden Sie sie neu.",
-  "error.wrong_password": "Das alte Passwort ist falsch.",
+  "error.wrong_password": "Das Passwort ist falsch.",
   "error.conversion_unavailable": "Der Server kann diese Datei nicht umwandeln.",
   "error.wrong_code": "Der Code ist falsch: Prüfen Sie die Uhren und geben Sie den nächsten ein.",
   "error.unavailable": "Zu viele Versuche: Warten Sie einige Minuten.",

@@ -272,7 +272,7 @@ export const en = {
   "error.quota_exceeded": "There is no room left: delete something, or ask an administrator for more.",
   "error.no_space": "The server's disk is full: tell its operator.",
   "error.bad_form": "The page is out of date: load it again.",
-  "error.wrong_password": "The old password is wrong.",
+  "error.wrong_password": "The password is wrong.",
   "error.conversion_unavailable": "The server cannot convert this file.",
   "error.wrong_code": "The code is wrong: see that the clocks are right, and enter the next one.",
   "error.unavailable": "Too many attempts: wait a few minutes.",

@@ -28,6 +28,9 @@ func (l *Library) Collect(ctx context.Context, grace time.Duration) (sum Collect
 	if sum.Uploads, err = l.expireUploads(ctx); err != nil {
 		return sum, err
 	}
+	if err := l.dropLost(ctx); err != nil {
+		return sum, err
+	}
 	for {
 		var gone []quire.Segment
 		found := 0
@@ -199,7 +202,7 @@ func (l *Library) Chores(ctx context.Context) error {
 			break
 		}
 	}
-	errs = append(errs, l.forget(ctx))
+	errs = append(errs, l.forget(ctx), l.dropLost(ctx))
 	return errors.Join(errs...)
 }
 
@@ -231,6 +234,9 @@ func (l *Library) forget(ctx context.Context) error {
 				return err
 			}
 			if err := tx.DeleteAuthorizationsBefore(tx.Now()); err != nil {
+				return err
+			}
+			if err := tx.DeleteJobsBefore(tx.Now()); err != nil {
 				return err
 			}
 			if err := tx.DeleteFailuresBefore(tx.Now().Add(-24 * time.Hour)); err != nil {

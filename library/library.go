@@ -57,7 +57,9 @@ type Library struct {
 	tops    sync.Map // quire.SiteID → tops; immutable facts
 	active  active
 	signing signing
-	opened  catalog.Cached[openKey, *Content]
+
+	converting, delivering conversions
+	opened                 catalog.Cached[openKey, *Content]
 }
 
 // tops are the containers at the top of a site's trees. They never change.

@@ -43,6 +43,7 @@ type commands struct {
 	Site      siteCmd      `cmd:"" help:"Manage sites (tenants)."`
 	Token     tokenCmd     `cmd:"" help:"Manage personal access tokens."`
 	Client    clientCmd    `cmd:"" help:"Manage OAuth clients: the apps that people may let in."`
+	Link      linkCmd      `cmd:"" help:"Make and revoke signed links to files, for people without an account."`
 	Put       putCmd       `cmd:"" help:"Upload a file to a server."`
 	Get       getCmd       `cmd:"" help:"Download a file from a server."`
 	Ls        lsCmd        `cmd:"" help:"List a folder of a server."`

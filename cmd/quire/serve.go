@@ -25,12 +25,14 @@ import (
 	"github.com/quire-docs/quire/door/wopi/discovery"
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/server"
+	"github.com/quire-docs/quire/transform/webhook"
 )
 
 type serveCmd struct {
 	storage
 	wopiSettings
 	signInSettings
+	convertSettings
 
 	Listen         string        `help:"The address to listen on. Port 0 picks a free one; the ready line tells which." env:"QUIRE_LISTEN" default:"127.0.0.1:8080"`
 	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
@@ -77,6 +79,11 @@ func (s *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	conv, err := s.engines(log)
+	if err != nil {
+		return err
+	}
+	defer conv.close(log)
 	l, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return &settingError{"listen", err.Error()}
@@ -100,7 +107,8 @@ func (s *serveCmd) Run(a *app) error {
 	}
 
 	public := s.publicURL(l.Addr())
-	srv := server.New(s.doors(store, public, editors, log), server.Options{
+	files := fileapi.New(store.library, store.ids, fileapi.Options{PublicURL: public, Logger: log, Engines: conv.set, Office: conv.office, Hooks: conv.hooks})
+	srv := server.New(s.doors(store, public, editors, files, log), server.Options{
 		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain,
 		Ready: func(ctx context.Context) error {
 			return store.cat.View(ctx, func(tx *catalog.Tx) error {
@@ -113,6 +121,10 @@ func (s *serveCmd) Run(a *app) error {
 	ctx, stop := context.WithCancel(a.ctx)
 	var background sync.WaitGroup
 	background.Go(func() { store.library.Run(ctx) })
+	background.Go(func() {
+		store.library.RunConversions(ctx, fileapi.Convert(conv.set), s.workers(), s.ConvertLimit)
+	})
+	background.Go(func() { store.library.RunDeliveries(ctx, files.Deliver, webhook.TryLimit) })
 	background.Go(func() { editors.Run(ctx) })
 	defer background.Wait()
 	defer stop()
@@ -124,9 +136,8 @@ func (s *serveCmd) Run(a *app) error {
 }
 
 // doors puts every protocol at its place.
-func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log *slog.Logger) http.Handler {
+func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, files *fileapi.Door, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	files := fileapi.New(o.library, o.ids, fileapi.Options{PublicURL: public, Logger: log})
 	mux.Handle("/api/v1/", files)
 	mux.Handle("/1/", files)
 	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log})

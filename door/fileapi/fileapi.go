@@ -26,12 +26,20 @@ import (
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/server"
+	"github.com/quire-docs/quire/transform"
+	"github.com/quire-docs/quire/transform/webhook"
 )
 
 // Options are what an operator may set.
 type Options struct {
 	PublicURL *url.URL
 	Logger    *slog.Logger
+	// Engines convert files. Office says whether one of them opens office
+	// documents.
+	Engines transform.Set
+	Office  bool
+	// Hooks makes callbacks; nil makes none.
+	Hooks *webhook.Client
 }
 
 // Door serves the file service.
@@ -65,7 +73,9 @@ type call struct {
 	media  bool // the token is of a media link: only its file may be read
 	// session is that of the browser that calls; nil for a bearer's call.
 	session *identity.Session
-	shape   shape
+	// link is the signed link that the call came by; nil for any other.
+	link  *viewerLink
+	shape shape
 }
 
 // shape is how answers are written: each API has its own.
@@ -98,6 +108,11 @@ var native = map[string]way{
 	"file/trash":                 {methods: "GET", do: trash},
 	"file/untrash":               {methods: "POST", do: untrash},
 	"file/shares":                {methods: "POST", do: share},
+	"file/transform":             {methods: "POST GET", do: transformFile},
+	"file/get_viewer_secret":     {methods: "GET POST", do: getViewerSecret},
+	"file/refresh_viewer_secret": {methods: "GET POST", do: refreshViewerSecret},
+	"file/clear_viewer_secret":   {methods: "GET POST", do: clearViewerSecret},
+	"file/viewer_link":           {methods: "POST", do: makeLink},
 	"content/metadata":           {methods: "GET", do: metadata},
 	"content/list":               {methods: "GET", do: list},
 	"content/delta":              {methods: "GET", do: delta},
@@ -137,6 +152,8 @@ var native = map[string]way{
 	"admin/quota":            {methods: "POST", signed: true, do: setQuota},
 	"admin/uploads":          {methods: "GET", do: adminUploads},
 	"admin/events":           {methods: "GET", do: adminEvents},
+	"admin/engines":          {methods: "GET", do: adminEngines},
+	"admin/jobs":             {methods: "GET", do: adminJobs},
 	"admin/clients":          {methods: "GET", do: adminClients},
 	"admin/add_client":       {methods: "POST", signed: true, do: addClient},
 	"admin/remove_client":    {methods: "POST", signed: true, do: removeClient},
@@ -162,6 +179,13 @@ func (c *call) serve() error {
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(c.r.URL.Path, "/api/v1/"), "/")
 	w, ok := native[name]
+	if rest, of := strings.CutPrefix(name, "file/transform/"); of {
+		id, n, whole := transformPath(rest)
+		w, ok = way{methods: "GET HEAD DELETE", do: func(c *call) error { return job(c, id) }}, whole
+		if n != "" {
+			w = way{methods: "GET HEAD", do: func(c *call) error { return jobResult(c, id, n) }}
+		}
+	}
 	if !ok {
 		return &statusError{status: http.StatusNotFound, code: "not_found", msg: "there is no such call: see the API reference"}
 	}
@@ -207,6 +231,9 @@ func (c *call) authenticate() error {
 		if cookie := identity.CookieOf(c.r); cookie != "" {
 			return c.signedIn(cookie)
 		}
+		if done, err := c.unsigned(); done {
+			return err
+		}
 	}
 	if h := c.r.Header.Get("Authorization"); h != "" {
 		scheme, rest, _ := strings.Cut(h, " ")
@@ -232,7 +259,31 @@ func (c *call) bearer(text string) (quire.Caller, error) {
 		}
 		return c.mediaBearer(c.ctx, signed)
 	}
+	if signed, ok := strings.CutPrefix(text, resultPrefix); ok {
+		return c.resultBearer(signed)
+	}
 	return c.ids.Bearer(c.ctx, text)
+}
+
+// unsigned lets in who has no credential but a signed link, where there can be
+// one.
+func (c *call) unsigned() (done bool, err error) {
+	name := strings.TrimSuffix(strings.TrimPrefix(c.r.URL.Path, "/api/v1/"), "/")
+	if _, job := strings.CutPrefix(name, "file/transform/"); name != "file/get" && name != "file/transform" && !job {
+		return false, nil
+	}
+	q, err := parseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return true, err
+	}
+	path := q.Get("path")
+	if name != "file/get" {
+		path = q.Get("location")
+	}
+	if path == "" {
+		return false, nil
+	}
+	return true, c.viaLink(q, path)
 }
 
 // site refuses sites that are not the caller's own.

@@ -214,6 +214,10 @@ func (l *Library) chore(ctx context.Context, c catalog.Chore) error {
 		if err := l.compact(ctx, quire.NodeID(c.Subject)); err != nil {
 			return err
 		}
+	case choreThumbnails:
+		if err := l.thumbnails(ctx, quire.NodeID(c.Subject)); err != nil {
+			return err
+		}
 	case chorePublish:
 		return l.publishQuiet(ctx, quire.UploadID(c.Subject))
 	case chorePurge:

@@ -684,3 +684,38 @@ func (l *Library) dropLost(ctx context.Context) error {
 		}
 	}
 }
+
+const choreThumbnails = "thumbnails"
+
+// thumbnailPause is how long a file must have rested before pictures of it are
+// made, from its first new revision on: editors save every few seconds.
+const thumbnailPause = 30 * time.Second
+
+// Thumbnails are the widths of the pictures that are made in the background, in
+// pixels.
+func Thumbnails() []int { return []int{64, 320, 1024} }
+
+// thumbnails asks for the pictures of a file's current revision.
+func (l *Library) thumbnails(ctx context.Context, id quire.NodeID) error {
+	err := l.update(ctx, func(tx *catalog.Tx) error {
+		n, err := tx.Node(id)
+		if err != nil {
+			return err
+		}
+		if n.Trashed != nil || n.IsContainer() || n.Size == 0 {
+			return nil
+		}
+		reader := Viewers(quire.Site{ID: n.Site}, "", id)
+		for _, width := range Thumbnails() {
+			if _, err := l.askIn(tx, reader, id, 0, Shape{Target: "image/png", Width: width}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, quire.ErrNotFound) {
+		return nil // it is gone
+	}
+	l.converting.ring()
+	return err
+}

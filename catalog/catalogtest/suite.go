@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) (a, b catalog.Driver)) {
 		"Events":       events,
 		"Chores":       chores,
 		"SignIn":       signIn,
+		"Renditions":   renditions,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)

@@ -25,6 +25,7 @@ import (
 	"github.com/quire-docs/quire/door/wopi/discovery"
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/server"
+	"github.com/quire-docs/quire/transform"
 	"github.com/quire-docs/quire/transform/webhook"
 )
 
@@ -89,8 +90,13 @@ func (s *serveCmd) Run(a *app) error {
 		return &settingError{"listen", err.Error()}
 	}
 	defer l.Close() // the server closes it too; this is for what fails before
+	var thumbnails func(string) bool
+	if s.Thumbnails {
+		thumbnails = func(name string) bool { return conv.set.Serves(transform.Claimed(name), transform.PNG) == nil }
+	}
 	store, err := s.open(a.ctx, true, log, library.Options{
-		TrashLife: s.TrashLife, Grace: s.Grace,
+		Thumbnails: thumbnails,
+		TrashLife:  s.TrashLife, Grace: s.Grace,
 		Retention: library.Retention{All: s.KeepAll, Hourly: s.KeepHourly, Daily: s.KeepDaily},
 	})
 	if err != nil {

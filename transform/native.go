@@ -51,7 +51,7 @@ func (Native) Serves(k Kind, target string) bool {
 	case Text:
 		return k == "txt" || k == "csv" || k == "zip" || k == "pptx" || k == "odp"
 	case HTML:
-		return k == "txt"
+		return k == "txt" || k == "pptx"
 	}
 	return false
 }
@@ -62,6 +62,12 @@ func (Native) Convert(ctx context.Context, k Kind, s Source, t Target, w io.Writ
 	switch {
 	case t.Type == PNG:
 		return Thumbnail(r, t.Width, w)
+	case t.Type == HTML && k == "pptx":
+		var b bytes.Buffer
+		if err := slides(s, k, &b); err != nil {
+			return err
+		}
+		return slidesAsHTML(b.String(), w)
 	case t.Type == HTML:
 		return textAsHTML(r, w)
 	case k == "zip":
@@ -146,6 +152,23 @@ func textAsHTML(r io.Reader, w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "<!doctype html>\n<meta charset=\"utf-8\">\n<pre>%s</pre>\n", html.EscapeString(b.String()))
 	return err
+}
+
+// slidesAsHTML writes the text of slides, which an empty line separates, as
+// sections of a page.
+func slidesAsHTML(text string, w io.Writer) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprint(out, "<!doctype html>\n<meta charset=\"utf-8\">\n")
+	for slide := range strings.SplitSeq(strings.TrimSuffix(text, "\n\n"), "\n\n") {
+		fmt.Fprint(out, "<section>\n")
+		for line := range strings.SplitSeq(slide, "\n") {
+			if line != "" {
+				fmt.Fprintf(out, "<p>%s</p>\n", html.EscapeString(line))
+			}
+		}
+		fmt.Fprint(out, "</section>\n")
+	}
+	return out.Flush()
 }
 
 // listing writes the names and sizes of an archive's members.

@@ -55,6 +55,7 @@ var special = func() (list []netip.Prefix) {
 // Client makes callbacks. It is safe for concurrent use.
 type Client struct {
 	http    *http.Client
+	dialer  *net.Dialer
 	allowed []netip.Prefix
 
 	mu    sync.Mutex // guards hosts
@@ -65,7 +66,7 @@ type Client struct {
 // they are not open to everybody.
 func New(allowed []netip.Prefix) *Client {
 	c := &Client{allowed: allowed, hosts: make(map[string]chan struct{})}
-	d := net.Dialer{
+	c.dialer = &net.Dialer{
 		Timeout: 10 * time.Second,
 		// The address that is dialled is the one that is looked at: a name that
 		// resolves to another one a moment later gains nothing.
@@ -84,7 +85,7 @@ func New(allowed []netip.Prefix) *Client {
 		Timeout:       TryLimit,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			DialContext: d.DialContext, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+			DialContext: c.dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
 			DisableKeepAlives: true, DisableCompression: true, ForceAttemptHTTP2: true,
 		},
 	}

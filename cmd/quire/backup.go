@@ -9,7 +9,6 @@ import (
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/catalog/sqlite"
 )
@@ -24,7 +23,8 @@ const (
 
 type backupCmd struct {
 	storage
-	To string `arg:"" help:"The folder of the backup: a new one, or one of an earlier backup, to which only what is new is added." type:"path"`
+	To      string `arg:"" help:"The folder of the backup: a new one, or one of an earlier backup, to which only what is new is added." type:"path"`
+	ToBlobs string `help:"Copy the documents' bytes to this S3 URL instead, as of QUIRE_BLOBS. Serve with the two together." name:"to-blobs" placeholder:"URL"`
 }
 
 // backedUp is what a backup did.
@@ -42,7 +42,7 @@ func (c *backupCmd) Run(a *app) error {
 		return err
 	}
 	return c.with(a, func(o *opened) error {
-		folder, err := dir.Open(filepath.Join(c.To, "blobs"), dir.Options{})
+		folder, err := (&storage{Data: c.To, Blobs: c.ToBlobs}).blobs(a.ctx)
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (c *backupCmd) prepare() error {
 	return os.WriteFile(mark, []byte("a backup made by quire backup\n"), 0o600)
 }
 
-func (c *backupCmd) once(ctx context.Context, o *opened, folder *dir.Driver, target *blob.Store) (sum backedUp, err error) {
+func (c *backupCmd) once(ctx context.Context, o *opened, folder blob.Driver, target *blob.Store) (sum backedUp, err error) {
 	snapshot := filepath.Join(c.To, "catalog.new")
 	for _, ext := range []string{"", "-wal", "-shm"} { // of one that was interrupted
 		if err := os.Remove(snapshot + ext); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -117,7 +117,7 @@ func (c *backupCmd) once(ctx context.Context, o *opened, folder *dir.Driver, tar
 }
 
 // segments copies what the snapshot names and the backup does not have.
-func (c *backupCmd) segments(ctx context.Context, cat *catalog.Store, from *blob.Store, folder *dir.Driver, target *blob.Store, sum *backedUp) error {
+func (c *backupCmd) segments(ctx context.Context, cat *catalog.Store, from *blob.Store, folder blob.Driver, target *blob.Store, sum *backedUp) error {
 	var after quire.SegmentID
 	for {
 		var page []quire.Segment
@@ -148,7 +148,7 @@ func (c *backupCmd) segments(ctx context.Context, cat *catalog.Store, from *blob
 
 // copySegment copies a segment, unless it is there, and compares the copy with
 // the checksum. A wrong copy is deleted.
-func copySegment(ctx context.Context, s quire.Segment, from *blob.Store, folder *dir.Driver, target *blob.Store) (copied bool, err error) {
+func copySegment(ctx context.Context, s quire.Segment, from *blob.Store, folder blob.Driver, target *blob.Store) (copied bool, err error) {
 	key := blob.Key(s.ID)
 	info, err := folder.Stat(ctx, key)
 	if err == nil && info.Size == s.Size {

@@ -177,3 +177,12 @@ func copySegment(ctx context.Context, s quire.Segment, from *blob.Store, folder 
 	}
 	return true, nil
 }
+
+// noBackup makes a folder that is going to be served no backup any more, so that
+// no later backup replaces what is saved in it.
+func noBackup(data string) error {
+	if err := os.Remove(filepath.Join(data, backupMark)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}

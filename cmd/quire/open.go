@@ -44,6 +44,11 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return nil, &settingError{"data", err.Error()}
 	}
+	if create {
+		if err := noBackup(s.Data); err != nil {
+			return nil, err
+		}
+	}
 	driver, err := sqlite.Open(ctx, db, nil)
 	if err != nil {
 		return nil, err

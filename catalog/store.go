@@ -43,7 +43,13 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	pause := time.Millisecond
 	for attempt := 1; ; attempt++ {
-		err := s.driver.Update(ctx, func(c Conn) error { return f(&Tx{c: c, now: c.Now(), write: true}) })
+		err := s.driver.Update(ctx, func(c Conn) error {
+			tx := &Tx{c: c, now: c.Now(), write: true}
+			if err := f(tx); err != nil {
+				return err
+			}
+			return tx.writeEvents()
+		})
 		if !errors.Is(err, ErrRetry) || errors.Is(err, ErrUncertain) {
 			return err // run again after an uncertain commit, f might count twice
 		}
@@ -64,9 +70,10 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 // with an Epoch do so only if it still has the epoch that was read, and raise
 // it; else the transaction is run again.
 type Tx struct {
-	c     Conn
-	now   time.Time
-	write bool
+	c      Conn
+	now    time.Time
+	write  bool
+	events [][]any // that are to be written at the end
 }
 
 // Now is the transaction's time, to the millisecond, UTC: one clock for all

@@ -114,6 +114,7 @@ type clusterClient struct {
 	puts  int
 	cut   int // requests whose connection broke
 	bad   []string
+	last  string // the answer
 }
 
 func (w *clusterClient) do(method, path string, q url.Values, body string) (int, string) {
@@ -137,7 +138,8 @@ func (w *clusterClient) do(method, path string, q url.Values, body string) (int,
 	case resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "":
 		w.bad = append(w.bad, fmt.Sprintf("%s %s: 503 without Retry-After", method, path))
 	}
-	return resp.StatusCode, string(b)
+	w.last = string(b)
+	return resp.StatusCode, w.last
 }
 
 // round makes one save, now and then by an upload in pieces, each of which goes to
@@ -151,17 +153,15 @@ func (w *clusterClient) round(n int, mayFail bool) {
 	body := strings.Repeat(fmt.Sprintf("%d.%d ", w.id, n), size/6)
 	ok := func(status int) bool {
 		if status != 0 && status != 200 && status != 201 && !(mayFail && status == 503) {
-			w.bad = append(w.bad, fmt.Sprintf("%s: %d", path, status))
+			w.bad = append(w.bad, fmt.Sprintf("%s: %d %s", path, status, w.last))
 		}
 		return status == 200 || status == 201
 	}
 	if n%7 != 0 {
-		status, text := w.do("PUT", "file/put", url.Values{"path": {path}, "overwrite": {"true"}}, body)
+		status, _ := w.do("PUT", "file/put", url.Values{"path": {path}, "overwrite": {"true"}}, body)
 		if ok(status) {
 			w.saved[path] = sha256.Sum256([]byte(body))
 			w.puts++
-		} else if status != 0 && len(w.bad) > 0 && len(w.bad) < 3 {
-			w.bad = append(w.bad, text)
 		} else {
 			delete(w.saved, path) // either content is right now
 		}

@@ -27,7 +27,6 @@ type cluster struct {
 	t     *testing.T
 	env   []string
 	nodes [3]atomic.Pointer[process]
-	proxy *http.Server
 	url   string
 	token string
 	pg    *postgrestest.Server

@@ -108,6 +108,7 @@ var native = map[string]way{
 	"file/trash":                 {methods: "GET", do: trash},
 	"file/untrash":               {methods: "POST", do: untrash},
 	"file/shares":                {methods: "POST", do: share},
+	"file/changes":               {methods: "GET", do: changes},
 	"file/transform":             {methods: "POST GET", do: transformFile},
 	"file/get_viewer_secret":     {methods: "GET POST", do: getViewerSecret},
 	"file/refresh_viewer_secret": {methods: "GET POST", do: refreshViewerSecret},

@@ -405,3 +405,29 @@ func TestSubfile(t *testing.T) {
 		t.Errorf("both: %d", a.StatusCode)
 	}
 }
+
+// TestChanges: which parts of a document a revision changed.
+func TestChanges(t *testing.T) {
+	f := open(t)
+	e := f.put("/a.docx", zipped(t, "same", "x", "other", "one", "gone", "y")).json(t)
+	f.put("/a.docx", zipped(t, "same", "x", "other", "two", "new", "zz"))
+	f.put("/a.docx", "no archive")
+	at := "/api/v1/file/changes?uid=" + e["uid"].(string)
+	if m := f.do("GET", at+"&revision=1", nil).json(t); m["known"] != false || len(m["parts"].([]any)) != 0 {
+		t.Errorf("the first: %v", m)
+	}
+	m := f.do("GET", at+"&revision=2", nil).json(t)
+	want := `[map[bytes:0 change:removed name:gone] map[bytes:2 change:added name:new] map[bytes:3 change:changed name:other]]`
+	if m["known"] != true || m["against"] != 1.0 || fmt.Sprint(m["parts"]) != want {
+		t.Errorf("%v", m)
+	}
+	if m := f.do("GET", at, nil).json(t); m["known"] != false || m["against"] != 2.0 {
+		t.Errorf("no archive: %v", m)
+	}
+	if a := f.do("GET", "/api/v1/file/changes?uid=none", nil); a.StatusCode != 404 {
+		t.Errorf("%d", a.StatusCode)
+	}
+	if a := f.do("GET", at+"&revision=9", nil); a.StatusCode != 404 {
+		t.Errorf("%d", a.StatusCode)
+	}
+}

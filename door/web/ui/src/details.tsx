@@ -138,11 +138,44 @@ function History({ e }: { e: Entry }) {
                 </Button>
               )}
             </div>
+            {r.revision > 1 && /\.(docx|xlsx|pptx|odt|ods|odp)$/i.test(e.filename) && <Changes e={e} r={r} />}
           </li>
         ))}
       </ol>
       {more && <Button onClick={() => void load(list!.at(-1)!.revision)}>{t("older")}</Button>}
     </>
+  );
+}
+
+interface Part {
+  name: string;
+  change: "added" | "changed" | "removed";
+}
+
+/** Tells which parts of a document a revision changed, when it is asked. */
+function Changes({ e, r }: { e: Entry; r: Revision }) {
+  const [parts, setParts] = useState<Part[] | null>(null);
+  const { error, run } = useTask();
+  return (
+    <details
+      class="changes"
+      onToggle={(ev) => {
+        if (ev.currentTarget.open && !parts) void run(async () => setParts((await get<{ parts: Part[] }>("file/changes", { uid: e.uid, revision: r.revision })).parts));
+      }}
+    >
+      <summary>{t("whatChanged", { n: r.revision })}</summary>
+      <Problem text={error} />
+      {parts && (
+        <ul>
+          {parts.map((p) => (
+            <li key={p.name}>
+              <span class="badge">{t(`change.${p.change}` as "change.added")}</span> {p.name}
+            </li>
+          ))}
+          {!parts.length && <li class="quiet">{t("nothingChanged")}</li>}
+        </ul>
+      )}
+    </details>
   );
 }
 

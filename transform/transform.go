@@ -28,6 +28,9 @@ const (
 	ODP  = "application/vnd.oasis.opendocument.presentation"
 )
 
+// MaxSource is the largest file that is converted, in bytes.
+const MaxSource = 1 << 30
+
 // Source is what is to be converted.
 type Source struct {
 	io.ReaderAt
@@ -112,6 +115,9 @@ func (s Set) find(k Kind, target string) Engine {
 
 // Convert makes a source into a target by the first engine that serves the two.
 func (s Set) Convert(ctx context.Context, src Source, t Target, w io.Writer) error {
+	if src.Size > MaxSource {
+		return &SourceError{"the file is too large to be converted"}
+	}
 	k, err := Sniff(src)
 	if err != nil {
 		return err

@@ -180,6 +180,14 @@ func TestThumbnail(t *testing.T) {
 	}
 }
 
+func TestTooLarge(t *testing.T) {
+	s := source("a.txt", "x")
+	s.Size = transform.MaxSource + 1
+	if _, err := convert(t, s, transform.Target{Type: transform.Text}); !final(err) {
+		t.Errorf("%v", err)
+	}
+}
+
 // broken is an engine that does not work now.
 type broken struct{}
 

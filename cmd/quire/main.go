@@ -54,6 +54,7 @@ type commands struct {
 	Wopi      wopiCmd      `cmd:"" help:"Tools for WOPI, the protocol that editors speak."`
 	Bootstrap bootstrapCmd `cmd:"" help:"Walk the way of a mobile app into a WOPI host: sign in, get tokens, open a file."`
 	Backup    backupCmd    `cmd:"" help:"Copy everything to a folder, also while the server runs; again to the same folder it copies only what is new."`
+	Doctor    doctorCmd    `cmd:"" help:"Look at what the server needs: disk, catalog, bytes, clock, conversions, editors, public URL."`
 	Fsck      fsckCmd      `cmd:"" help:"Verify every reference and every segment of the store."`
 	Gc        gcCmd        `cmd:"" help:"Delete expired uploads and segments that nothing names."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire"
+	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/library"
 )
 
@@ -252,5 +253,35 @@ func TestCancel(t *testing.T) {
 	}
 	if _, list, err := f.JobOf(ctx, f.admin, k.ID); err != nil || list[0].State != library.RenditionReady {
 		t.Errorf("%v %v", list, err)
+	}
+}
+
+// TestThumbnails: pictures of a new revision are made in the background once it
+// has rested, in three widths.
+func TestThumbnails(t *testing.T) {
+	f := open(t, library.Options{Thumbnails: func(name string) bool { return strings.HasSuffix(name, ".txt") }})
+	f.work(t, shout, 1)
+	e, other := f.put(f.admin, "/a.txt", "one"), f.put(f.admin, "/a.bin", "one")
+	made := func(id quire.NodeID) (n int) {
+		for _, width := range library.Thumbnails() {
+			err := f.cat.View(t.Context(), func(tx *catalog.Tx) error {
+				_, err := tx.RenditionOf(id, 1, "image/png", fmt.Sprint("width=", width))
+				return err
+			})
+			if err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	if err := f.Chores(t.Context()); err != nil || made(e.ID) != 0 {
+		t.Errorf("at once: %d, %v", made(e.ID), err)
+	}
+	f.clock.advance(time.Minute)
+	if err := f.Chores(t.Context()); err != nil || made(e.ID) != 3 || made(other.ID) != 0 {
+		t.Errorf("%d and %d, %v", made(e.ID), made(other.ID), err)
+	}
+	if r := f.done(t, f.admin, e.ID, 0, library.Shape{Target: "image/png", Width: 320}); r.State != library.RenditionReady {
+		t.Errorf("%+v", r)
 	}
 }

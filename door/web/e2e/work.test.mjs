@@ -280,6 +280,7 @@ test("administration: users, quota, uploads, what happened", async () => {
   await page.getByLabel("Gigabytes").fill("50");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText(/of 50 GB used/).first().waitFor();
+  await page.locator(".rows li", { hasText: "/readyz" }).getByText("works").waitFor();
   await page.goto("/admin/audit");
   await page.locator("td", { hasText: "quota: 50000000000" }).waitFor();
   await page.goto("/admin/uploads");
@@ -288,6 +289,7 @@ test("administration: users, quota, uploads, what happened", async () => {
   await me.api("POST", "file/transform", { location: "/made.txt", targets: "text/html" });
   await page.goto("/admin/conversions");
   await page.getByText("built in").waitFor();
+  await page.getByText("No editor is configured").waitFor();
   await page.locator("td", { hasText: "/made.txt" }).waitFor();
   await accessible(page, "conversions");
   const [site] = (await me.api("GET", "admin/sites")).sites;
@@ -342,6 +344,18 @@ test("office documents: what a revision changed, and a preview where there is an
   await page.locator(".changes li", { hasText: "word/media/new.png" }).getByText("added", { exact: true }).waitFor();
   assert.equal(await page.locator(".changes li").count(), 2);
   await accessible(page, "what changed");
+
+  // A signed link opens without an account, and gives what it says.
+  await me.put("/office/note.txt", "for you");
+  const [note] = (await me.api("GET", "content/list", { uid: e.uid })).contents.filter((x) => x.filename === "note.txt");
+  await page.goto(`/files/${e.uid}?details=sharing.${note.uid}`);
+  await page.getByLabel("It lets them").selectOption("download");
+  await page.locator("form", { hasText: "Signed link" }).getByRole("button", { name: "Create" }).click();
+  const link = await page.locator(".sharing .secret code").textContent();
+  await accessible(page, "signed link");
+  const answer = await fetch(link);
+  assert.equal(await answer.text(), "for you");
+  assert.equal((await fetch(link.replace("note.txt", "plan.docx"))).status, 400);
 
   const { engines } = await me.api("GET", "admin/engines");
   if (engines.some((x) => x.engine === "LibreOffice" && x.ok)) {

@@ -5,7 +5,7 @@ import { boot } from "./boot";
 import { get, post } from "./api";
 import { TabLinks } from "./account";
 import { Clients } from "./clients";
-import { Bars, Conversions } from "./engines";
+import { Bars, Conversions, Health } from "./engines";
 import { doorName, Meter } from "./look";
 import { has, size, t, when, whenExactly } from "./i18n";
 import { Button, Dialog, dialogs, Field, Problem, say, Select, useTask, useTitle } from "./ui";
@@ -18,7 +18,7 @@ export function AdminPage({ tab }: { tab: string }) {
         <h1 class="crumb-here">{t("administration")}</h1>
       </header>
       <TabLinks base="/admin" tab={tab} tabs={[["", t("users")], ["storage", t("storage")], ["uploads", t("uploads")], ["conversions", t("conversions")], ["clients", t("clients")], ["audit", t("audit")]]} />
-      <div class="page-scroll">{tab === "storage" ? <Storage /> : tab === "uploads" ? <OpenUploads /> : tab === "conversions" ? <Conversions /> : tab === "clients" ? <Clients /> : tab === "audit" ? <Audit /> : <Users />}</div>
+      <div class="page-scroll">{tab === "storage" ? <><Storage /><Health /></> : tab === "uploads" ? <OpenUploads /> : tab === "conversions" ? <Conversions /> : tab === "clients" ? <Clients /> : tab === "audit" ? <Audit /> : <Users />}</div>
     </section>
   );
 }

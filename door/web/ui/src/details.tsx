@@ -293,7 +293,40 @@ function SharingOf({ e }: { e: Entry }) {
           </ul>
         </>
       )}
+      {boot.admin && !e.is_dir && <ViewerLink e={e} />}
     </div>
+  );
+}
+
+/** Makes a signed link to a file, for people without an account. */
+function ViewerLink({ e }: { e: Entry }) {
+  const [permission, setPermission] = useState("preview");
+  const [days, setDays] = useState("7");
+  const [url, setURL] = useState("");
+  const { busy, error, run } = useTask();
+  const mime = { preview: "image/png", print: "application/pdf", download: undefined }[permission];
+  return (
+    <form
+      onSubmit={(ev) => {
+        ev.preventDefault();
+        void run(async () => setURL((await post<{ url: string }>("file/viewer_link", { path: e.path, permission, mime, expires_in: Number(days) * 86400 })).url));
+      }}
+    >
+      <h3>{t("viewerLink")}</h3>
+      <p class="quiet">{t("viewerLinkHint")}</p>
+      <Select label={t("viewerMay")} value={permission} options={[["preview", t("may.preview")], ["print", t("may.print")], ["download", t("may.download")]]} onPick={setPermission} />
+      <Select label={t("viewerEnds")} value={days} options={[["1", t("days", { n: 1 })], ["7", t("days", { n: 7 })], ["30", t("days", { n: 30 })], ["0", t("never")]]} onPick={setDays} />
+      <Problem text={error} />
+      <Button type="submit" disabled={busy}>
+        {t("create")}
+      </Button>
+      {url && (
+        <div class="secret" role="status">
+          <code>{url}</code>
+          <Button onClick={() => void copyText(url)}>{t("copyLink")}</Button>
+        </div>
+      )}
+    </form>
   );
 }
 

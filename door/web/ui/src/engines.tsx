@@ -3,6 +3,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { get } from "./api";
+import { boot } from "./boot";
 import { size, t, when, whenExactly } from "./i18n";
 import { Problem, useTask } from "./ui";
 
@@ -50,6 +51,7 @@ export function Conversions() {
           ))}
         </ul>
       </div>
+      <Editors />
       <div class="panel">
         <h2>{t("jobs")}</h2>
         <Bars rows={["done", "running", "waiting", "failed"].map((s) => [t(`job.${s}` as "job.done"), count(s)])} />
@@ -80,6 +82,50 @@ export function Conversions() {
         </div>
       </div>
     </>
+  );
+}
+
+/** What the editors that the operator has named do with which files. */
+export function Editors() {
+  const of = (kind: string) => Object.entries(boot.editors).filter(([, k]) => k === kind).map(([ext]) => ext).sort().join(", ");
+  const edit = of("edit");
+  const view = of("view");
+  return (
+    <div class="panel">
+      <h2>{t("editors")}</h2>
+      {edit && <p>{t("editorsEdit", { list: edit })}</p>}
+      {view && <p>{t("editorsView", { list: view })}</p>}
+      {!edit && !view && <p class="quiet">{t("editorsNone")}</p>}
+    </div>
+  );
+}
+
+/** Whether the server and what it stands on answer, and how fast. */
+export function Health() {
+  const [rows, setRows] = useState<[string, boolean, number][]>([]);
+  useEffect(() => {
+    const ask = async (path: string): Promise<[string, boolean, number]> => {
+      const began = performance.now();
+      const ok = await fetch(path).then((a) => a.ok, () => false);
+      return [path, ok, Math.round(performance.now() - began)];
+    };
+    void Promise.all(["/healthz", "/readyz", "/api/v1/account"].map(ask)).then(setRows);
+  }, []);
+  return (
+    <div class="panel">
+      <h2>{t("health")}</h2>
+      <ul class="rows">
+        {rows.map(([path, ok, ms]) => (
+          <li key={path}>
+            <span class="rows-main">
+              <strong>{path}</strong> <span class="badge">{ok ? t("works") : t("fails")}</span>
+            </span>
+            <span class="quiet">{ms} ms</span>
+          </li>
+        ))}
+      </ul>
+      <Bars rows={rows.map(([path, , ms]) => [path, ms])} />
+    </div>
   );
 }
 

@@ -29,6 +29,7 @@ var may = map[string][]string{
 	"client/...":    {"", "chunk"},
 	"server":        {""},
 	"blank":         {},
+	"metrics":       {},
 	"door/...":      {"", "lock", "chunk", "library", "identity", "blob", "catalog", "server", "blank", "client", "transform", "transform/webhook"},
 	"cmd/...":       nil, // everything
 	"bench/...":     nil,

@@ -310,8 +310,12 @@ func renditionsOf(tx *catalog.Tx, j Job) (list []Rendition, err error) {
 }
 
 // CancelJob ends the conversions of a job that are not over and that no other job
-// waits for.
+// waits for. It is for the job's owner and for administrators; a caller that may
+// only read, as who has a viewer link, is refused.
 func (l *Library) CancelJob(ctx context.Context, c quire.Caller, id JobID) error {
+	if !c.Scope.Allows(quire.ScopeWrite) {
+		return quire.ErrForbidden
+	}
 	err := l.update(ctx, func(tx *catalog.Tx) error {
 		j, err := tx.Job(id)
 		if err != nil {
@@ -411,39 +415,41 @@ func (l *Library) OpenRendition(ctx context.Context, c quire.Caller, id Renditio
 // long one may take, counted from when it begins. What a worker has begun when it
 // dies is taken over by another one, of any node, after conversionLease.
 func (l *Library) RunConversions(ctx context.Context, convert Converter, workers int, limit time.Duration) {
-	jobs := make(chan Rendition)
-	var pool sync.WaitGroup
+	// One is taken only when somebody is free to make it: from then on it must
+	// be heard of.
+	free := make(chan struct{}, workers)
 	for range workers {
-		pool.Go(func() {
-			for r := range jobs {
-				l.convert(ctx, convert, r, limit)
-			}
-		})
+		free <- struct{}{}
 	}
+	var pool sync.WaitGroup
+	defer pool.Wait()
 	worker := NewID()
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-free:
+		}
 		r, ok, err := l.takeConversion(ctx, worker)
 		if err != nil && ctx.Err() == nil {
 			l.log.Error("a conversion was not begun; it will be tried again", "error", err)
 		}
-		if ok {
-			select {
-			case jobs <- r:
-				continue
-			case <-ctx.Done():
-				l.giveBack(r)
-			}
+		if ok && err == nil {
+			pool.Go(func() {
+				l.convert(ctx, convert, r, limit)
+				free <- struct{}{}
+			})
+			continue
 		}
+		free <- struct{}{}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		case <-l.converting.channel():
 		}
 	}
-	close(jobs)
-	pool.Wait()
 }
 
 // takeConversion marks a conversion that is due as this process's.

@@ -237,6 +237,10 @@ func TestCancel(t *testing.T) {
 	if err := f.CancelJob(ctx, other, j.ID); !errors.Is(err, quire.ErrForbidden) {
 		t.Errorf("somebody else: %v", err)
 	}
+	// A viewer link's caller may see everything, and change nothing.
+	if err := f.CancelJob(ctx, library.Viewers(quire.Site{ID: f.admin.Site}, "", ""), j.ID); !errors.Is(err, quire.ErrForbidden) {
+		t.Errorf("a viewer link: %v", err)
+	}
 	if err := f.CancelJob(ctx, f.admin, j.ID); err != nil {
 		t.Fatal(err)
 	}

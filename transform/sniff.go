@@ -145,12 +145,14 @@ func inZip(s Source, claimed Kind) (Kind, error) {
 // openZip opens an archive and looks at what it says of itself, so that none is
 // handed to a converter that would fill the disk.
 func openZip(s Source) (*zip.Reader, error) {
-	z, err := zip.NewReader(s, s.Size)
-	if err != nil {
+	z, err := OpenArchive(s, s.Size)
+	switch {
+	case errors.Is(err, ErrNoArchive):
 		return nil, &SourceError{"the archive is damaged"}
-	}
-	if len(z.File) > maxMembers {
-		return nil, &SourceError{"the archive has too many members"}
+	case errors.Is(err, ErrTooManyMembers), err == nil && len(z.File) > maxMembers:
+		return nil, &SourceError{ErrTooManyMembers.Error()}
+	case err != nil:
+		return nil, err
 	}
 	var sum uint64
 	for _, f := range z.File {

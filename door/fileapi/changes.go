@@ -8,6 +8,7 @@ import (
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/transform"
 )
 
 // part is a part of a document that is not the same in two revisions.
@@ -67,10 +68,7 @@ func changes(c *call) error {
 
 // directory returns an archive's members by name.
 func directory(in *library.Content) (map[string]zip.FileHeader, bool) {
-	if n, err := directorySize(in, in.Size); err != nil || n > maxDirectory {
-		return nil, false
-	}
-	z, err := zip.NewReader(in, in.Size)
+	z, err := transform.OpenArchive(in, in.Size)
 	if err != nil {
 		return nil, false
 	}

@@ -1,9 +1,6 @@
 package fileapi
 
 import (
-	"archive/zip"
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"net/http"
@@ -13,52 +10,26 @@ import (
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/transform"
 )
 
 // The bounds of archives of which members are given: the size of the directory,
 // and of a member, in bytes.
-const (
-	maxDirectory = 64 << 20
-	maxSubfile   = 2 << 30
-)
+const maxSubfile = 2 << 30
 
 func notMember(why string) error {
 	return &statusError{status: http.StatusUnprocessableEntity, code: "bad_archive", msg: why}
 }
 
-// directorySize looks up how long an archive says that its directory is, before
-// anybody reads it into memory.
-func directorySize(in io.ReaderAt, size int64) (int64, error) {
-	tail := make([]byte, min(size, 22+64<<10))
-	if _, err := in.ReadAt(tail, size-int64(len(tail))); err != nil && !errors.Is(err, io.EOF) {
-		return 0, err
-	}
-	at := bytes.LastIndex(tail, []byte("PK\x05\x06"))
-	if at < 0 || len(tail)-at < 22 {
-		return 0, notMember("the file is no zip archive")
-	}
-	n := int64(binary.LittleEndian.Uint32(tail[at+12:]))
-	if loc := bytes.LastIndex(tail[:at], []byte("PK\x06\x06")); n == 0xffffffff && loc >= 0 && len(tail)-loc >= 48 {
-		if v := binary.LittleEndian.Uint64(tail[loc+40:]); v < 1<<62 {
-			n = int64(v)
-		}
-	}
-	return n, nil
-}
-
 // subfile sends one member of a zip archive, unpacked as it goes. It never
 // touches a file system, so a name is a name and no path.
 func (c *call) subfile(in *library.Content, name string) error {
-	n, err := directorySize(in, in.Size)
-	if err != nil {
+	z, err := transform.OpenArchive(in, in.Size)
+	switch {
+	case errors.Is(err, transform.ErrNoArchive), errors.Is(err, transform.ErrTooManyMembers):
+		return notMember(err.Error())
+	case err != nil:
 		return err
-	}
-	if n > maxDirectory {
-		return notMember("the archive has too many members")
-	}
-	z, err := zip.NewReader(in, in.Size)
-	if err != nil {
-		return notMember("the file is no zip archive, or a damaged one")
 	}
 	for _, f := range z.File {
 		if f.Name != name || strings.HasSuffix(f.Name, "/") {

@@ -12,25 +12,49 @@ var events = newRecord("events", "seq site node kind path time actor name door a
 	})
 
 // AddEvent appends to the record of what happened. The database gives Seq.
+//
+// Events are written at the end of the transaction: a database that many nodes
+// share numbers a site's events under a lock, which is best held for a short
+// time and taken after all others.
 func (t *Tx) AddEvent(e *quire.Event) error {
+	if !t.write {
+		return ErrReadOnly
+	}
 	args, err := binds(events.fields(e))
 	if err != nil {
 		return err
 	}
-	_, err = t.c.Exec(`INSERT INTO events (site, node, kind, path, time, actor, name, door, addr, detail)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, args[1:]...)
-	return err
+	t.events = append(t.events, args[1:])
+	return nil
+}
+
+// writeEvents writes what AddEvent has collected.
+func (t *Tx) writeEvents() error {
+	for _, args := range t.events {
+		if _, err := t.c.Exec(`INSERT INTO events (site, node, kind, path, time, actor, name, door, addr, detail)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`, args...); err != nil {
+			return err
+		}
+	}
+	t.events = nil
+	return nil
 }
 
 // SiteEvents returns a page of a site's events in the order they happened,
 // after a sequence number and not before a time. An event whose transaction
 // commits later never has a lower sequence number than one that was returned.
 func (t *Tx) SiteEvents(site quire.SiteID, after int64, since time.Time, limit int) ([]quire.Event, error) {
+	if err := t.writeEvents(); err != nil {
+		return nil, err
+	}
 	return events.all(t, "WHERE site = $1 AND seq > $2 AND time >= $3 ORDER BY seq LIMIT $4", site, after, millis(since), int64(limit))
 }
 
 // LastEvent returns the sequence number of a site's newest event, or 0.
 func (t *Tx) LastEvent(site quire.SiteID) (int64, error) {
+	if err := t.writeEvents(); err != nil {
+		return 0, err
+	}
 	return t.number("SELECT COALESCE(MAX(seq), 0) FROM events WHERE site = $1", site)
 }
 
@@ -38,6 +62,9 @@ func (t *Tx) LastEvent(site quire.SiteID) (int64, error) {
 // below before; 0 is from the newest. Who read it is not among them: that is
 // between the reader and the auditor.
 func (t *Tx) NodeEvents(node quire.NodeID, before int64, limit int) ([]quire.Event, error) {
+	if err := t.writeEvents(); err != nil {
+		return nil, err
+	}
 	if before <= 0 {
 		return events.all(t, "WHERE node = $1 AND kind <> $2 ORDER BY seq DESC LIMIT $3", node, quire.EventRead, int64(limit))
 	}

@@ -42,7 +42,12 @@ func Run(t *testing.T, open func(t *testing.T) (a, b catalog.Driver)) {
 		"Uploads":      uploads,
 		"Properties":   properties,
 		"Events":       events,
+		"EventOrder":   eventOrder,
 		"Chores":       chores,
+		"SignIn":       signIn,
+		"Renditions":   renditions,
+		"Leases":       leases,
+		"Facts":        facts,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)

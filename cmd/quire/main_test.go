@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -140,6 +142,7 @@ func command(ts *testscript.TestScript, args ...string) (string, error) {
 type process struct {
 	url    string
 	listen string // the address
+	admin  string // that of the operators' listener
 	data   string
 	cmd    *exec.Cmd
 	log    *strings.Builder
@@ -147,13 +150,17 @@ type process struct {
 }
 
 // launch starts a server on a free port and waits for its ready line.
-func launch(data string, args ...string) (*process, error) {
+func launch(data string, args ...string) (*process, error) { return launchWith(nil, data, args...) }
+
+// launchWith is launch with more in the environment.
+func launchWith(env []string, data string, args ...string) (*process, error) {
 	bin, err := exec.LookPath("quire")
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(context.Background(), bin, append([]string{"--json", "serve", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Env = append(os.Environ(), "QUIRE_DATA="+data, "QUIRE_ADMIN_PASSWORD=correct horse", "QUIRE_LOG_LEVEL=warn")
+	cmd.Env = append(cmd.Env, env...)
 	log := new(strings.Builder)
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
@@ -179,12 +186,13 @@ func launch(data string, args ...string) (*process, error) {
 			Ready  bool   `json:"ready"`
 			URL    string `json:"url"`
 			Listen string `json:"listen"`
+			Admin  string `json:"admin"`
 		}
 		if err := json.Unmarshal([]byte(text), &ready); err != nil || !ready.Ready {
 			<-s.done
 			return nil, fmt.Errorf("no ready line: %q %s", text, log)
 		}
-		s.url, s.listen = ready.URL, ready.Listen
+		s.url, s.listen, s.admin = ready.URL, ready.Listen, ready.Admin
 		return s, nil
 	case <-time.After(30 * time.Second):
 		_ = cmd.Process.Kill()
@@ -211,3 +219,17 @@ func (r *noise) Read(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// serveOn starts a server on a free port until the test ends.
+func serveOn(t *testing.T, s *http.Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.Serve(l) }() // until it is closed
+	t.Cleanup(func() { s.Close() })
+	return "http://" + l.Addr().String()
+}
+
+func decode(text string, v any) error { return json.Unmarshal([]byte(text), v) }

@@ -1,0 +1,71 @@
+package postgres_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/quire-docs/quire/catalog"
+	"github.com/quire-docs/quire/catalog/catalogtest"
+	"github.com/quire-docs/quire/catalog/postgres"
+	"github.com/quire-docs/quire/catalog/postgres/postgrestest"
+)
+
+// server is shared by the tests of this package; it ends with them.
+var server = sync.OnceValues(func() (*postgrestest.Server, error) { return postgrestest.Start(postgrestest.Options{}) })
+
+// template is a database with the schema, for copies.
+var template = sync.OnceValues(func() (string, error) {
+	s, err := server()
+	if err != nil {
+		return "", err
+	}
+	ctx := context.Background()
+	name, at, err := s.New(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	d, err := postgres.Open(ctx, at, postgres.Options{})
+	if err != nil {
+		return "", err
+	}
+	return name, d.Close()
+})
+
+// database is the URL of a new database with the schema.
+func database(t testing.TB) string {
+	t.Helper()
+	from, err := template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at, err := s.New(context.Background(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+func open(t testing.TB, at string, opt postgres.Options) *postgres.Driver {
+	t.Helper()
+	d, err := postgres.Open(context.Background(), at, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestSuite(t *testing.T) {
+	for name, more := range map[string]string{"exec": "", "prepared": "&default_query_exec_mode=cache_statement"} {
+		t.Run(name, func(t *testing.T) {
+			catalogtest.Run(t, func(t *testing.T) (a, b catalog.Driver) {
+				at := database(t) + more
+				return open(t, at, postgres.Options{}), open(t, at, postgres.Options{})
+			})
+		})
+	}
+}

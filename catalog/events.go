@@ -59,16 +59,16 @@ func (t *Tx) LastEvent(site quire.SiteID) (int64, error) {
 }
 
 // NodeEvents returns a node's events, the newest first, with sequence numbers
-// below before; 0 is from the newest. Who read it is not among them: that is
-// between the reader and the auditor.
+// below before; 0 is from the newest. Those that
+// are for auditors only (quire.EventKind.OnNode) are not among them.
 func (t *Tx) NodeEvents(node quire.NodeID, before int64, limit int) ([]quire.Event, error) {
 	if err := t.writeEvents(); err != nil {
 		return nil, err
 	}
 	if before <= 0 {
-		return events.all(t, "WHERE node = $1 AND kind <> $2 ORDER BY seq DESC LIMIT $3", node, quire.EventRead, int64(limit))
+		return events.all(t, "WHERE node = $1 AND kind NOT IN ($2, $3) ORDER BY seq DESC LIMIT $4", node, quire.EventRead, quire.EventRefused, int64(limit))
 	}
-	return events.all(t, "WHERE node = $1 AND kind <> $2 AND seq < $3 ORDER BY seq DESC LIMIT $4", node, quire.EventRead, before, int64(limit))
+	return events.all(t, "WHERE node = $1 AND kind NOT IN ($2, $3) AND seq < $4 ORDER BY seq DESC LIMIT $5", node, quire.EventRead, quire.EventRefused, before, int64(limit))
 }
 
 // DeleteEventsBefore forgets what happened before a time, at most limit

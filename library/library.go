@@ -62,7 +62,7 @@ type Library struct {
 
 	tops    sync.Map // quire.SiteID → tops; immutable facts
 	active  active
-	reads   reads
+	recent  recent
 	signing signing
 
 	converting, delivering conversions
@@ -102,9 +102,9 @@ type Entry struct {
 }
 
 func (l *Library) view(ctx context.Context, f func(*catalog.Tx) error) error {
-	return l.cat.View(ctx, f)
+	return l.noted(ctx, l.cat.View(ctx, f))
 }
 
 func (l *Library) update(ctx context.Context, f func(*catalog.Tx) error) error {
-	return l.cat.Update(ctx, f)
+	return l.noted(ctx, l.cat.Update(ctx, f))
 }

@@ -29,34 +29,35 @@ func (s *auditSettings) checkAudit() error {
 }
 
 type auditCmd struct {
-	Export auditExportCmd `cmd:"" help:"Write events, the oldest first: as CSV, or with --json as one JSON object a line."`
+	Export auditExportCmd `cmd:"" help:"Write events of a site after another, the oldest first: one JSON object a line, or CSV."`
 }
 
 type auditExportCmd struct {
 	storage
 	Since    string `help:"Leave out what is older: a time such as 2026-01-31 or 2026-01-31T08:00:00Z, or a duration such as 24h."`
-	After    int64  `help:"Leave out events up to this number, the last one of an earlier export."`
+	After    int64  `help:"Leave out events up to this number, the last one of an earlier export of the site."`
 	Account  string `help:"Only this account's site; all sites if empty."`
 	Instance string `help:"The site's instance." default:"default"`
-	CSV      bool   `help:"CSV, which is what is written without --json." name:"csv"`
+	Format   string `help:"jsonl: one JSON object a line; csv: with a first line of names." enum:"jsonl,csv" default:"jsonl"`
 }
 
 // auditLine is an event as it is exported.
 type auditLine struct {
-	Seq    int64           `json:"seq"`
-	Time   time.Time       `json:"time"`
-	Site   string          `json:"site"`
-	Kind   quire.EventKind `json:"kind"`
-	User   quire.UserID    `json:"user,omitempty"`
-	Name   string          `json:"name"`
-	Door   quire.Door      `json:"door"`
-	Addr   string          `json:"addr,omitempty"`
-	Node   quire.NodeID    `json:"uid,omitempty"`
-	Path   string          `json:"path,omitempty"`
-	Detail map[string]any  `json:"detail,omitempty"`
+	Seq     int64           `json:"seq"`
+	Time    time.Time       `json:"time"`
+	Site    string          `json:"site"`
+	Kind    quire.EventKind `json:"kind"`
+	Outcome string          `json:"outcome"` // done or refused
+	User    quire.UserID    `json:"user,omitempty"`
+	Name    string          `json:"name"`
+	Door    quire.Door      `json:"door"`
+	Addr    string          `json:"addr,omitempty"`
+	Node    quire.NodeID    `json:"uid,omitempty"`
+	Path    string          `json:"path,omitempty"`
+	Detail  map[string]any  `json:"detail,omitempty"`
 }
 
-var auditColumns = []string{"seq", "time", "site", "kind", "user", "name", "door", "addr", "uid", "path", "detail"}
+var auditColumns = []string{"seq", "time", "site", "kind", "outcome", "user", "name", "door", "addr", "uid", "path", "detail"}
 
 func (e auditLine) row() ([]string, error) {
 	detail := ""
@@ -68,7 +69,7 @@ func (e auditLine) row() ([]string, error) {
 		detail = string(b)
 	}
 	return []string{
-		strconv.FormatInt(e.Seq, 10), e.Time.Format("2006-01-02T15:04:05.000Z"), plain(e.Site), string(e.Kind), string(e.User), plain(e.Name),
+		strconv.FormatInt(e.Seq, 10), e.Time.Format("2006-01-02T15:04:05.000Z"), plain(e.Site), string(e.Kind), e.Outcome, string(e.User), plain(e.Name),
 		string(e.Door), plain(e.Addr), string(e.Node), plain(e.Path), detail,
 	}, nil
 }
@@ -79,6 +80,13 @@ func plain(s string) string {
 		return "'" + s
 	}
 	return s
+}
+
+func outcome(e quire.Event) string {
+	if e.Refused() {
+		return "refused"
+	}
+	return "done"
 }
 
 // parseSince reads a time, or how long ago it was.
@@ -108,8 +116,8 @@ func (c *auditExportCmd) Run(a *app) error {
 	if c.After < 0 {
 		return &settingError{"after", "it is negative"}
 	}
-	if c.CSV && a.json {
-		return &settingError{"csv", "not together with --json"}
+	if c.After > 0 && c.Account == "" {
+		return &settingError{"after", "give --account too: only the events of one site come in the order of their numbers"}
 	}
 	return c.with(a, func(o *opened) error {
 		sites, err := o.library.Sites(a.ctx)
@@ -135,7 +143,7 @@ func (c *auditExportCmd) Run(a *app) error {
 
 // writer returns what writes a line, and what ends the writing.
 func (c *auditExportCmd) writer(a *app) (put func(auditLine) error, end func() error) {
-	if a.json {
+	if c.Format == "jsonl" {
 		enc := json.NewEncoder(a.out)
 		return func(e auditLine) error { return enc.Encode(e) }, func() error { return nil }
 	}
@@ -160,7 +168,7 @@ func (c *auditExportCmd) site(a *app, o *opened, s quire.Site, since time.Time, 
 		}
 		for _, e := range list {
 			after = e.Seq
-			if err := put(auditLine{e.Seq, e.Time, s.Account + "/" + s.Instance, e.Kind, e.User, e.Name, e.Door, e.Addr, e.Node, e.Path, e.Detail}); err != nil {
+			if err := put(auditLine{e.Seq, e.Time.UTC(), s.Account + "/" + s.Instance, e.Kind, outcome(e), e.User, e.Name, e.Door, e.Addr, e.Node, e.Path, e.Detail}); err != nil {
 				return err
 			}
 		}

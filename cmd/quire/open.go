@@ -113,6 +113,7 @@ func (o *opened) close() error { return errors.Join(o.cat.Close(), o.blobs.Close
 
 // begin makes the first site and its administrator, if there is none.
 func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
+	ctx = quire.WithActor(ctx, quire.Caller{Name: "first start", Door: quire.DoorCommand})
 	sites, err := o.library.Sites(ctx)
 	if err != nil {
 		return "", "", err

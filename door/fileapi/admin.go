@@ -212,22 +212,24 @@ func adminEvents(c *call) error {
 		return err
 	}
 	type event struct {
-		Seq    int64           `json:"seq"`
-		Time   float64         `json:"time"`
-		Kind   quire.EventKind `json:"kind"`
-		Name   string          `json:"name"`
-		Path   string          `json:"path,omitempty"`
-		UID    quire.NodeID    `json:"uid,omitempty"`
-		Door   quire.Door      `json:"door"`
-		Addr   string          `json:"addr,omitempty"`
-		Detail map[string]any  `json:"detail,omitempty"`
+		Seq     int64           `json:"seq"`
+		Time    float64         `json:"time"`
+		Kind    quire.EventKind `json:"kind"`
+		Refused bool            `json:"refused,omitempty"` // it was not let happen
+		User    quire.UserID    `json:"user,omitempty"`
+		Name    string          `json:"name"`
+		Path    string          `json:"path,omitempty"`
+		UID     quire.NodeID    `json:"uid,omitempty"`
+		Door    quire.Door      `json:"door"`
+		Addr    string          `json:"addr,omitempty"`
+		Detail  map[string]any  `json:"detail,omitempty"`
 	}
 	out := struct {
 		Events  []event `json:"events"`
 		HasMore bool    `json:"has_more"`
 	}{[]event{}, len(list) == limit}
 	for _, e := range list {
-		out.Events = append(out.Events, event{e.Seq, unix(e.Time), e.Kind, e.Name, e.Path, e.Node, e.Door, e.Addr, e.Detail})
+		out.Events = append(out.Events, event{e.Seq, unix(e.Time), e.Kind, e.Refused(), e.User, e.Name, e.Path, e.Node, e.Door, e.Addr, e.Detail})
 	}
 	return c.answer(http.StatusOK, out)
 }

@@ -213,6 +213,7 @@ func (c *call) prepare(w way) error {
 	if err := server.AdmitUser(c.ctx, c.caller.User); err != nil {
 		return err
 	}
+	c.ctx = quire.WithActor(c.ctx, c.caller)
 	if err := c.params(w.content); err != nil {
 		return err
 	}

@@ -104,3 +104,8 @@ func (t *Tx) DueChores(limit int) ([]Chore, error) {
 
 // DeleteChore removes a chore.
 func (t *Tx) DeleteChore(kind, subject string) error { return chores.remove(t, kind, subject) }
+
+// CountChores tells how many chores are due.
+func (t *Tx) CountChores() (int64, error) {
+	return t.number("SELECT COUNT(*) FROM chores WHERE due <= $1", millis(t.now))
+}

@@ -31,6 +31,13 @@ type Authority struct {
 // New returns an authority over a catalog.
 func New(cat *catalog.Store) *Authority { return &Authority{cat: cat} }
 
+// CacheUse tells how often a token was known from before, and how often not.
+func (a *Authority) CacheUse() (hits, misses uint64) {
+	hits, misses = a.bearers.Use()
+	h, m := a.grants.Use()
+	return hits + h, misses + m
+}
+
 // A token is "qt_" + its id + "_" + its secret. The prefix lets people and
 // secret scanners recognise one.
 const tokenPrefix = "qt_"

@@ -94,6 +94,10 @@ func setDefault[T comparable](p *T, d T) {
 	}
 }
 
+// CacheUse tells how often a file that was opened was known from before, and how
+// often not.
+func (l *Library) CacheUse() (hits, misses uint64) { return l.opened.Use() }
+
 // Entry is a node as one caller sees it.
 type Entry struct {
 	quire.Node

@@ -25,7 +25,17 @@ type Limits struct {
 	// Uploads is how many requests with a body of more than smallBody bytes, or
 	// of unknown length, may run at a time.
 	Uploads int
+	// Refused, if it is set, is told of each request that is refused, and by which
+	// limit: LimitUser, LimitAddress or LimitUploads. It must be quick.
+	Refused func(limit string)
 }
+
+// The names of the limits.
+const (
+	LimitUser    = "user"
+	LimitAddress = "address"
+	LimitUploads = "uploads"
+)
 
 // smallBody is the largest body, in bytes, of a request that does not count as
 // an upload: it is a call with parameters, or a save that goes to the catalog.
@@ -35,10 +45,14 @@ const smallBody = quire.InlineMax
 type limits struct {
 	users, addresses *meter
 	uploads          chan struct{} // one element for each that runs; nil is no limit
+	refused          func(limit string)
 }
 
 func newLimits(l Limits) *limits {
-	all := &limits{users: newMeter(l.User, l.Burst), addresses: newMeter(l.Address, l.Burst)}
+	all := &limits{users: newMeter(l.User, l.Burst), addresses: newMeter(l.Address, l.Burst), refused: l.Refused}
+	if all.refused == nil {
+		all.refused = func(string) {}
+	}
 	if l.Uploads > 0 {
 		all.uploads = make(chan struct{}, l.Uploads)
 	}
@@ -69,6 +83,7 @@ func Admit(r *http.Request) error {
 		return nil // a handler without a server, in a test
 	}
 	if wait := a.addresses.take(network(a.addr), time.Now()); wait > 0 {
+		a.refused(LimitAddress)
 		return &quire.Unavailable{Reason: "too many requests come from your address: slow down and try again", After: wait, Excess: true}
 	}
 	return AdmitUpload(r)
@@ -90,6 +105,7 @@ func AdmitUpload(r *http.Request) error {
 		a.upload = true
 		return nil
 	default:
+		a.refused(LimitUploads)
 		return &quire.Unavailable{Reason: "the server takes no more uploads at the moment: try again", After: 5 * time.Second}
 	}
 }
@@ -103,6 +119,7 @@ func AdmitUser(ctx context.Context, user quire.UserID) error {
 		return nil
 	}
 	if wait := i.admission.users.take(string(user), time.Now()); wait > 0 {
+		i.admission.refused(LimitUser)
 		return &quire.Unavailable{Reason: "you send too many requests: slow down and try again", After: wait, Excess: true}
 	}
 	return nil

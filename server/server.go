@@ -37,10 +37,23 @@ type Options struct {
 	// WebSockets, when the server stops: it returns when they have ended, and
 	// cuts those that are left when its context does. nil is that there are none.
 	Hijacked func(context.Context)
+	// Trace, if it is set, begins the span of each request but the health probes',
+	// in the context that it returns. Trusted says that a trusted proxy sent it. nil
+	// is not to trace.
+	Trace func(r *http.Request, trusted bool) (context.Context, Span)
 	// Limits bound what users, addresses and uploads may take.
 	Limits Limits
 	// Ready says whether requests can be served: what they need answers.
 	Ready func(context.Context) error
+}
+
+// Span is the trace of one request.
+type Span interface {
+	// ID is the trace's id, for the log.
+	ID() string
+	// End is told how the request was answered: what it asked for, its id, the
+	// status, and the bytes of both bodies.
+	End(operation, request string, status int, in, out int64)
 }
 
 // maxHeader bounds a request's line and headers, in bytes.
@@ -130,6 +143,12 @@ func (s *Server) withHealth(h http.Handler) http.Handler {
 	})
 	mux.Handle("/", h)
 	return mux
+}
+
+// fromProxy says whether a trusted proxy sent a request.
+func (s *Server) fromProxy(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && s.trusted(peer.Addr().Unmap())
 }
 
 // clientAddr returns who a request comes from: the nearest address in

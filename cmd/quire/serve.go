@@ -25,6 +25,7 @@ import (
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/metrics"
 	"github.com/quire-docs/quire/server"
+	"github.com/quire-docs/quire/traces"
 	"github.com/quire-docs/quire/transform"
 	"github.com/quire-docs/quire/transform/webhook"
 )
@@ -35,6 +36,7 @@ type serveCmd struct {
 	limitSettings
 	tlsSettings
 	auditSettings
+	traceSettings
 	signInSettings
 	convertSettings
 
@@ -124,11 +126,23 @@ func (s *serveCmd) Run(a *app) error {
 	}
 
 	public := s.publicURL(l.Addr())
+	spans, err := s.start(a.ctx, traces.Options{Version: version, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := endTraces(spans); err != nil {
+			log.Warn("the last traces were not sent", "error", err)
+		}
+	}()
 	files := fileapi.New(store.library, store.ids, fileapi.Options{PublicURL: public, Logger: log, Engines: conv.set, Office: conv.office, Hooks: conv.hooks})
-	counts := metrics.New(version)
+	counts := metrics.New(version, server.Operation)
+	store.watch.counts, store.watch.traces = counts, spans
+	limits := s.limits()
+	limits.Refused = counts.Limited
 	doors, hijacked := s.doors(store, public, editors, files, counts, log)
 	srv := server.New(doors, server.Options{
-		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: s.limits(), HSTS: s.HSTS,
+		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: limits, HSTS: s.HSTS, Trace: tracing(spans),
 		Ready: func(ctx context.Context) error {
 			return store.cat.View(ctx, func(tx *catalog.Tx) error {
 				_, err := tx.Sites()
@@ -171,7 +185,7 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, fil
 	handle := func(door, at string, h http.Handler) { mux.Handle(at, counts.Count(door, h)) }
 	handle("fileapi", "/api/v1/", files)
 	handle("fileapi", "/1/", files)
-	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log, MaxSockets: s.Sockets})
+	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log, MaxSockets: s.Sockets, Refused: func() { counts.Limited("sockets") }})
 	handle("ucloud", "/ucloud/", cloud)
 	handle("ucloud", "/api/files", cloud) // delete
 	handle("ucloud", "/api/files/", cloud)

@@ -97,6 +97,8 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx = quire.WithActor(ctx, quire.Caller{Door: quire.DoorSignIn, Addr: server.ClientAddr(ctx)})
+	_, at := d.mux.Handler(r)
+	server.SetOperation(ctx, at)
 	d.mux.ServeHTTP(w, r.WithContext(ctx))
 }
 

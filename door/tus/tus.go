@@ -112,6 +112,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) serve() error {
 	if c.method == http.MethodOptions {
+		server.SetOperation(c.ctx, c.method)
 		return c.options()
 	}
 	if err := server.Admit(c.r); err != nil {
@@ -137,6 +138,7 @@ func (c *call) serve() error {
 		c.w.Header().Set("Allow", allow)
 		return &statusError{http.StatusMethodNotAllowed, "there is no " + c.method + " here: use " + allow}
 	}
+	server.SetOperation(c.ctx, c.method)
 	if err := c.authenticate(); err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 // sockets are the WebSockets of this process. The HTTP server knows nothing of
 // them any more once they are made, so the door itself limits and ends them.
 type sockets struct {
-	max int // for each user
+	max     int    // for each user
+	refused func() // nil is nobody to tell
 
 	mu       sync.Mutex // guards the rest
 	open     map[*socket]struct{}
@@ -32,6 +33,9 @@ func (l *sockets) reserve(user quire.UserID) error {
 		return &quire.Unavailable{Reason: errStopping.Error(), After: 5 * time.Second}
 	}
 	if l.users[user] >= l.max {
+		if l.refused != nil {
+			l.refused()
+		}
 		return &quire.Unavailable{Reason: "too many of your connections are open: close some first", After: 10 * time.Second, Excess: true}
 	}
 	if l.users == nil {

@@ -33,6 +33,7 @@
 package ucloud
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -81,6 +82,8 @@ type Options struct {
 	// MaxSockets is how many WebSockets one user may have open at a time on
 	// this node; 0 is 64.
 	MaxSockets int
+	// Refused, if it is set, is called for each WebSocket that MaxSockets refuses.
+	Refused func()
 }
 
 // Door serves the protocol.
@@ -118,7 +121,7 @@ func New(lib *library.Library, ids *identity.Authority, opt Options) *Door {
 	if opt.MaxSockets <= 0 {
 		opt.MaxSockets = 64
 	}
-	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, base: "/ucloud/" + opt.Provider + "/", sockets: sockets{max: opt.MaxSockets}}
+	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, base: "/ucloud/" + opt.Provider + "/", sockets: sockets{max: opt.MaxSockets, refused: opt.Refused}}
 }
 
 // call is one request with what is known of it.
@@ -161,8 +164,7 @@ var files = map[string]way{
 }
 
 // find returns where a path leads.
-func (d *Door) find(path string) (way, bool) {
-	name, ok := "", false
+func (d *Door) find(path string) (w way, name string, ok bool) {
 	if rest, user := strings.CutPrefix(path, "/api/files"); user {
 		name, ok = strings.CutPrefix("/"+strings.Trim(rest, "/"), "/")
 		ok = ok && (rest == "" || rest[0] == '/') && !strings.Contains(name, "/")
@@ -194,10 +196,10 @@ func (d *Door) find(path string) (way, bool) {
 		}
 	}
 	if !ok {
-		return way{}, false
+		return way{}, "", false
 	}
-	w, ok := files[name]
-	return w, ok
+	w, ok = files[name]
+	return w, name, ok
 }
 
 // What a browser may send from another origin. Nothing here rests on cookies,
@@ -229,8 +231,10 @@ func (c *call) serve() error {
 	if err := server.Admit(c.r); err != nil {
 		return err
 	}
-	way, ok := c.find(c.r.URL.Path)
-	if !ok {
+	way, name, ok := c.find(c.r.URL.Path)
+	if ok {
+		server.SetOperation(c.ctx, cmp.Or(name, "delete"))
+	} else {
 		return &statusError{http.StatusNotFound, "there is no such call here: check the path and the provider's id"}
 	}
 	if !slices.Contains(strings.Fields(way.method), c.r.Method) {

@@ -70,19 +70,7 @@ func (s *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkPublicURL(); err != nil {
-		return err
-	}
-	if err := s.checkAudit(); err != nil {
-		return err
-	}
-	if err := s.checkLimits(); err != nil {
-		return err
-	}
-	if s.Stall <= 0 || s.Drain <= 0 {
-		return &settingError{"stall, drain", "use times above 0"}
-	}
-	if err := s.checkSignIn(); err != nil {
+	if err := s.check(); err != nil {
 		return err
 	}
 	// What libraries log through the default logger is worth a line from warnings
@@ -204,6 +192,7 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, fil
 	for _, at := range []string{"/edit/", "/view/", "/s/", "/host/", "/new"} {
 		handle("pages", at, pages)
 	}
+	handle("web", mirrorPath, mirror(o.ids))
 	handle("web", "/", web.New(o.library, o.ids, web.Options{PublicURL: public, Logger: log, Opens: opens(editors)}))
 	return mux, cloud.Drain
 }

@@ -128,6 +128,7 @@ func (s *serveCmd) Run(a *app) error {
 	store.watch.counts, store.watch.traces = counts, spans
 	limits := s.limits()
 	limits.Refused = counts.Limited
+	counts.Limits(server.LimitUser, server.LimitAddress, server.LimitUploads, "sockets")
 	doors, hijacked := s.doors(store, public, editors, files, counts, log)
 	srv := server.New(doors, server.Options{
 		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: limits, HSTS: s.HSTS, Trace: tracing(spans),

@@ -50,6 +50,7 @@ type commands struct {
 	Restore restoreCmd `cmd:"" help:"Make an old revision of a file current again."`
 	Uploads uploadsCmd `cmd:"" help:"List and cancel your uploads, whatever protocol they came by."`
 	Wopi    wopiCmd    `cmd:"" help:"Tools for WOPI, the protocol that editors speak."`
+	Backup  backupCmd  `cmd:"" help:"Copy everything to a folder, also while the server runs; again to the same folder it copies only what is new."`
 	Fsck    fsckCmd    `cmd:"" help:"Verify every reference and every segment of the store."`
 	Gc      gcCmd      `cmd:"" help:"Delete expired uploads and segments that nothing names."`
 	Version versionCmd `cmd:"" help:"Print the version."`

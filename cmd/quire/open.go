@@ -11,7 +11,6 @@ import (
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/identity"
@@ -24,7 +23,8 @@ var lookupEnv = os.LookupEnv
 // storage is where the documents are. Every command that works on them has
 // it.
 type storage struct {
-	Data string `help:"The folder that everything is kept in." env:"QUIRE_DATA" default:"quire-data" type:"path"`
+	Data  string `help:"The folder that everything is kept in." env:"QUIRE_DATA" default:"quire-data" type:"path"`
+	Blobs string `help:"Where the documents' bytes are kept instead of in the data folder: s3://bucket/prefix?endpoint=https://host&region=name. Credentials are those of the AWS_ variables or files." env:"QUIRE_BLOBS" placeholder:"URL"`
 }
 
 // opened is an open store with what works on it.
@@ -44,16 +44,21 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return nil, &settingError{"data", err.Error()}
 	}
+	if create {
+		if err := noBackup(s.Data); err != nil {
+			return nil, err
+		}
+	}
 	driver, err := sqlite.Open(ctx, db, nil)
 	if err != nil {
 		return nil, err
 	}
 	cat := catalog.New(driver)
-	folder, err := dir.Open(filepath.Join(s.Data, "blobs"), dir.Options{})
+	bytes, err := s.blobs(ctx)
 	if err != nil {
 		return nil, errors.Join(err, cat.Close())
 	}
-	blobs := blob.New(folder, blob.Options{})
+	blobs := blob.New(bytes, blob.Options{})
 	opt.Logger = log
 	return &opened{cat: cat, blobs: blobs, library: library.New(cat, blobs, opt), ids: identity.New(cat)}, nil
 }

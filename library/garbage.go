@@ -153,26 +153,63 @@ func (l *Library) orphans(ctx context.Context, grace time.Duration, f func(blob.
 func (l *Library) Run(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
+	node := NewID()
+	defer l.endLease(ctx, node)
 	var lastGarbage time.Time
 	for {
-		if err := l.Chores(ctx); err != nil && ctx.Err() == nil {
-			l.log.Error("background work failed; it will be tried again", "error", err)
-		}
-		if time.Since(lastGarbage) > time.Hour {
-			lastGarbage = time.Now()
-			sum, err := l.Collect(ctx, l.opt.Grace)
-			switch {
-			case err != nil && ctx.Err() == nil:
-				l.log.Error("the garbage collection failed; it will be tried again", "error", err)
-			case sum != Collected{}:
-				l.log.Info("garbage collected", "uploads", sum.Uploads, "segments", sum.Segments, "orphans", sum.Orphans, "bytes", sum.Bytes)
-			}
+		if l.takeLease(ctx, node) {
+			l.runOnce(ctx, &lastGarbage)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// The lease on background work: one node at a time does it. It outlives a tick
+// and what is done in one, so that it changes hands only when its holder is gone;
+// what is done twice all the same does no harm, since each step is a transaction
+// that looks again.
+const (
+	backgroundLease = "background"
+	backgroundTime  = 3 * time.Minute
+)
+
+func (l *Library) takeLease(ctx context.Context, node string) (mine bool) {
+	err := l.update(ctx, func(tx *catalog.Tx) (err error) {
+		mine, err = tx.TakeLease(backgroundLease, node, backgroundTime)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		l.log.Error("who does the background work is not known; it will be asked again", "error", err)
+	}
+	return err == nil && mine
+}
+
+func (l *Library) endLease(ctx context.Context, node string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := l.update(ctx, func(tx *catalog.Tx) error { return tx.EndLease(backgroundLease, node) }); err != nil {
+		l.log.Warn("the lease on background work was not given back; it ends by itself", "error", err)
+	}
+}
+
+func (l *Library) runOnce(ctx context.Context, lastGarbage *time.Time) {
+	if err := l.Chores(ctx); err != nil && ctx.Err() == nil {
+		l.log.Error("background work failed; it will be tried again", "error", err)
+	}
+	if time.Since(*lastGarbage) <= time.Hour {
+		return
+	}
+	*lastGarbage = time.Now()
+	sum, err := l.Collect(ctx, l.opt.Grace)
+	switch {
+	case err != nil && ctx.Err() == nil:
+		l.log.Error("the garbage collection failed; it will be tried again", "error", err)
+	case sum != Collected{}:
+		l.log.Info("garbage collected", "uploads", sum.Uploads, "segments", sum.Segments, "orphans", sum.Orphans, "bytes", sum.Bytes)
 	}
 }
 

@@ -38,6 +38,9 @@ type backedUp struct {
 // names, and only then takes the snapshot's place that of the earlier one. So
 // the folder holds a whole backup at every moment after the first.
 func (c *backupCmd) Run(a *app) error {
+	if c.Catalog != "" {
+		return &settingError{"catalog", "a PostgreSQL catalog is backed up with pg_dump, and its bucket with the object store's own means: take the dump first"}
+	}
 	if err := c.prepare(); err != nil {
 		return err
 	}

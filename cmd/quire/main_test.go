@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,13 +149,17 @@ type process struct {
 }
 
 // launch starts a server on a free port and waits for its ready line.
-func launch(data string, args ...string) (*process, error) {
+func launch(data string, args ...string) (*process, error) { return launchWith(nil, data, args...) }
+
+// launchWith is launch with more in the environment.
+func launchWith(env []string, data string, args ...string) (*process, error) {
 	bin, err := exec.LookPath("quire")
 	if err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(context.Background(), bin, append([]string{"--json", "serve", "--listen", "127.0.0.1:0"}, args...)...)
 	cmd.Env = append(os.Environ(), "QUIRE_DATA="+data, "QUIRE_ADMIN_PASSWORD=correct horse", "QUIRE_LOG_LEVEL=warn")
+	cmd.Env = append(cmd.Env, env...)
 	log := new(strings.Builder)
 	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
@@ -211,3 +217,17 @@ func (r *noise) Read(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// serveOn starts a server on a free port until the test ends.
+func serveOn(t *testing.T, s *http.Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.Serve(l) }() // until it is closed
+	t.Cleanup(func() { s.Close() })
+	return "http://" + l.Addr().String()
+}
+
+func decode(text string, v any) error { return json.Unmarshal([]byte(text), v) }

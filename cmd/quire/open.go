@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/blob"
 	"github.com/quire-docs/quire/catalog"
+	"github.com/quire-docs/quire/catalog/postgres"
 	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
@@ -23,8 +25,9 @@ var lookupEnv = os.LookupEnv
 // storage is where the documents are. Every command that works on them has
 // it.
 type storage struct {
-	Data  string `help:"The folder that everything is kept in." env:"QUIRE_DATA" default:"quire-data" type:"path"`
-	Blobs string `help:"Where the documents' bytes are kept instead of in the data folder: s3://bucket/prefix?endpoint=https://host&region=name. Credentials are those of the AWS_ variables or files." env:"QUIRE_BLOBS" placeholder:"URL"`
+	Data    string `help:"The folder that everything is kept in." env:"QUIRE_DATA" default:"quire-data" type:"path"`
+	Catalog string `help:"The PostgreSQL database that records are kept in instead of in the data folder: postgres://user:password@host:5432/name. The nodes of a cluster share it." env:"QUIRE_CATALOG" placeholder:"URL"`
+	Blobs   string `help:"Where the documents' bytes are kept instead of in the data folder: s3://bucket/prefix?endpoint=https://host&region=name. Credentials are those of the AWS_ variables or files." env:"QUIRE_BLOBS" placeholder:"URL"`
 }
 
 // opened is an open store with what works on it.
@@ -38,7 +41,7 @@ type opened struct {
 // open opens the store. Only serve makes a new one.
 func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt library.Options) (*opened, error) {
 	db := filepath.Join(s.Data, "catalog.db")
-	if _, err := os.Stat(db); errors.Is(err, os.ErrNotExist) && !create {
+	if _, err := os.Stat(db); errors.Is(err, os.ErrNotExist) && !create && s.Catalog == "" {
 		return nil, &settingError{"data", fmt.Sprintf("%s has no documents: name the server's data folder, or start the server once", s.Data)}
 	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
@@ -49,7 +52,7 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 			return nil, err
 		}
 	}
-	driver, err := sqlite.Open(ctx, db, nil)
+	driver, err := s.catalog(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +62,51 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 		return nil, errors.Join(err, cat.Close())
 	}
 	blobs := blob.New(bytes, blob.Options{})
+	if create {
+		if err := claim(ctx, cat, blobs); err != nil {
+			return nil, errors.Join(err, blobs.Close(), cat.Close())
+		}
+	}
 	opt.Logger = log
 	return &opened{cat: cat, blobs: blobs, library: library.New(cat, blobs, opt), ids: identity.New(cat)}, nil
+}
+
+// catalog opens what keeps the records.
+func (s *storage) catalog(ctx context.Context, file string) (catalog.Driver, error) {
+	if s.Catalog == "" {
+		return sqlite.Open(ctx, file, nil)
+	}
+	if !strings.HasPrefix(s.Catalog, "postgres://") && !strings.HasPrefix(s.Catalog, "postgresql://") {
+		return nil, &settingError{"catalog", "write it like postgres://user:password@host:5432/name"}
+	}
+	d, err := postgres.Open(ctx, s.Catalog, postgres.Options{})
+	if err != nil {
+		return nil, &settingError{"catalog", err.Error()}
+	}
+	return d, nil
+}
+
+// claim makes the bytes' storage that of the catalog's installation: two catalogs
+// over one bucket would delete each other's segments as garbage.
+func claim(ctx context.Context, cat *catalog.Store, blobs *blob.Store) error {
+	const name = "installation"
+	var id string
+	err := cat.Update(ctx, func(tx *catalog.Tx) (err error) {
+		if id, err = tx.Fact(name); !errors.Is(err, quire.ErrNotFound) {
+			return err
+		}
+		id = library.NewID()
+		return tx.PutFact(name, id)
+	})
+	if err != nil {
+		return err
+	}
+	if err := blobs.Claim(ctx, id); errors.Is(err, blob.ErrClaimed) {
+		return &settingError{"blobs", "the bytes there belong to another installation: name a bucket, prefix or folder of this one's own"}
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 func (o *opened) close() error { return errors.Join(o.cat.Close(), o.blobs.Close()) }

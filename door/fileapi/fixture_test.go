@@ -3,26 +3,21 @@ package fileapi_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
-	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/door/fileapi"
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/library/librarytest"
 	"github.com/quire-docs/quire/server"
 )
 
@@ -37,7 +32,7 @@ type fixture struct {
 	token string
 	ahead atomic.Int64 // how far the catalog's clock is put forward
 
-	folder string // where it is all stored
+	files string // the folder with the blob store's objects
 }
 
 // settings are what a test may want to be otherwise.
@@ -51,20 +46,12 @@ func open(t testing.TB) *fixture { return openWith(t, settings{}) }
 
 func openWith(t testing.TB, s settings) *fixture {
 	t.Helper()
-	folder := t.TempDir()
-	f := &fixture{t: t, folder: folder}
+	f := &fixture{t: t}
 	ctx := context.Background()
-	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), func() time.Time {
-		return time.Now().Add(time.Duration(f.ahead.Load()))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
+	place, store := librarytest.Open(t, func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) })
+	f.files = place.Files
+	cat, blobs := store.Catalog, store.Blobs
+	var err error
 	f.lib, f.ids = library.New(cat, blobs, s.library), identity.New(cat)
 	if f.site, err = f.lib.CreateSite(ctx, "main", "default", s.quota); err != nil {
 		t.Fatal(err)
@@ -80,7 +67,7 @@ func openWith(t testing.TB, s settings) *fixture {
 	f.http.URL = "http://" + l.Addr().String()
 	t.Cleanup(func() {
 		stop()
-		if err := errors.Join(<-done, cat.Close(), blobs.Close()); err != nil {
+		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})

@@ -122,7 +122,7 @@ func TestDamaged(t *testing.T) {
 	f := open(t)
 	f.put("/d.bin", string(noise(200_000)))
 	removed := 0
-	err := filepath.WalkDir(filepath.Join(f.folder, "blobs"), func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(f.files, func(path string, d os.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			if info, ierr := d.Info(); ierr == nil && info.Size() >= 200_000 {
 				removed++

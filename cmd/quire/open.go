@@ -111,8 +111,19 @@ func claim(ctx context.Context, cat *catalog.Store, blobs *blob.Store) error {
 
 func (o *opened) close() error { return errors.Join(o.cat.Close(), o.blobs.Close()) }
 
-// begin makes the first site and its administrator, if there is none.
+// begin makes the first site and its administrator, if there is none. Of several
+// nodes that start at once one does; the others find what it made.
 func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
+	for range 3 { // the site, the administrator, and then nothing is left to do
+		firstLogin, firstPassword, err = o.beginOnce(ctx, password)
+		if !errors.As(err, new(*quire.Exists)) {
+			break
+		}
+	}
+	return firstLogin, firstPassword, err
+}
+
+func (o *opened) beginOnce(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
 	sites, err := o.library.Sites(ctx)
 	if err != nil {
 		return "", "", err

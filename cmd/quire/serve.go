@@ -86,6 +86,10 @@ func (s *serveCmd) Run(a *app) error {
 			log.Error("the store did not close cleanly", "error", err)
 		}
 	}()
+	self, err := s.join(a.ctx, store.cat)
+	if err != nil {
+		return err
+	}
 	login, password, err := store.begin(a.ctx, s.AdminPassword)
 	if err != nil {
 		return err
@@ -106,6 +110,7 @@ func (s *serveCmd) Run(a *app) error {
 	var background sync.WaitGroup
 	background.Go(func() { store.library.Run(ctx) })
 	background.Go(func() { editors.Run(ctx) })
+	background.Go(func() { self.run(ctx, log) })
 	defer background.Wait()
 	defer stop()
 

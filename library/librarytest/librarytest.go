@@ -66,6 +66,9 @@ func NewLocal(t testing.TB) *Place {
 	return &Place{t: t, local: folder, Files: filepath.Join(folder, "blobs")}
 }
 
+// Local says whether the place is one of SQLite and a folder.
+func (p *Place) Local() bool { return p.local != "" }
+
 func newCluster(t testing.TB) *Place {
 	t.Helper()
 	pg, template, err := database()
@@ -86,11 +89,7 @@ func newCluster(t testing.TB) *Place {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := filepath.Join(gateway.Folder, name)
-	if err := os.Mkdir(files, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return &Place{t: t, Files: files, database: at, bucket: bucket, options: s3.Options{Credentials: gateway.Credentials()}}
+	return &Place{t: t, Files: gateway.Folder, database: at, bucket: bucket, options: s3.Options{Credentials: gateway.Credentials()}}
 }
 
 // database starts the PostgreSQL server that the tests of a process share, and
@@ -136,7 +135,7 @@ func (p *Place) Open(now func() time.Time) *Store {
 	ctx := context.Background()
 	s := new(Store)
 	var err error
-	if p.local != "" {
+	if p.Local() {
 		s.Records, err = sqlite.Open(ctx, filepath.Join(p.local, "catalog.db"), now)
 	} else {
 		s.Records, err = postgres.Open(ctx, p.database, postgres.Options{Now: now})
@@ -144,7 +143,7 @@ func (p *Place) Open(now func() time.Time) *Store {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if p.local != "" {
+	if p.Local() {
 		s.Bytes, err = dir.Open(p.Files, dir.Options{})
 	} else {
 		s.Bytes, err = s3.Open(ctx, p.bucket, p.options)

@@ -28,8 +28,12 @@ func New(d Driver) *Store { return &Store{driver: d} }
 func (s *Store) Close() error { return s.driver.Close() }
 
 // retries bounds how often Update runs a closure that keeps losing races. With
-// the pauses below, that many losses in a row mean that something is wrong.
-const retries = 50
+// the pauses below, that many losses in a row, over that much time, mean that
+// something is wrong.
+const (
+	retries   = 50
+	retryTime = 10 * time.Second
+)
 
 // View runs f over one consistent snapshot. See Driver.View.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
@@ -41,7 +45,7 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 // the Tx; it may set variables of its caller as long as each run sets them
 // anew. See Driver.Update.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
-	pause := time.Millisecond
+	pause, began := time.Millisecond, time.Now()
 	for attempt := 1; ; attempt++ {
 		err := s.driver.Update(ctx, func(c Conn) error {
 			tx := &Tx{c: c, now: c.Now(), write: true}
@@ -53,7 +57,7 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 		if !errors.Is(err, ErrRetry) || errors.Is(err, ErrUncertain) {
 			return err // run again after an uncertain commit, f might count twice
 		}
-		if attempt == retries {
+		if attempt >= retries && time.Since(began) > retryTime {
 			return &quire.Unavailable{Reason: "too many people change this at once: try again in a moment", After: time.Second}
 		}
 		select {

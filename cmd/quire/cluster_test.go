@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,7 +28,6 @@ type cluster struct {
 	t     *testing.T
 	env   []string
 	nodes [3]atomic.Pointer[process]
-	proxy *http.Server
 	url   string
 	token string
 	pg    *postgrestest.Server
@@ -49,7 +49,7 @@ func startCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	bucket := s3test.Start(t)
-	c := &cluster{t: t, pg: pg, s3: bucket, env: append(bucket.Environment(), "QUIRE_CATALOG="+pg.URL(name), "QUIRE_BLOBS="+bucket.URL("cluster"), "QUIRE_LIBREOFFICE=off")}
+	c := &cluster{t: t, pg: pg, s3: bucket, env: append(bucket.Environment(), "QUIRE_CATALOG="+pg.URL(name), "QUIRE_BLOBS="+bucket.URL("cluster"))}
 	for i := range c.nodes {
 		c.start(i)
 	}
@@ -114,6 +114,7 @@ type clusterClient struct {
 	puts  int
 	cut   int // requests whose connection broke
 	bad   []string
+	last  string // the answer
 }
 
 func (w *clusterClient) do(method, path string, q url.Values, body string) (int, string) {
@@ -137,7 +138,8 @@ func (w *clusterClient) do(method, path string, q url.Values, body string) (int,
 	case resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "":
 		w.bad = append(w.bad, fmt.Sprintf("%s %s: 503 without Retry-After", method, path))
 	}
-	return resp.StatusCode, string(b)
+	w.last = string(b)
+	return resp.StatusCode, w.last
 }
 
 // round makes one save, now and then by an upload in pieces, each of which goes to
@@ -151,7 +153,7 @@ func (w *clusterClient) round(n int, mayFail bool) {
 	body := strings.Repeat(fmt.Sprintf("%d.%d ", w.id, n), size/6)
 	ok := func(status int) bool {
 		if status != 0 && status != 200 && status != 201 && !(mayFail && status == 503) {
-			w.bad = append(w.bad, fmt.Sprintf("%s: %d", path, status))
+			w.bad = append(w.bad, fmt.Sprintf("%s: %d %s", path, status, w.last))
 		}
 		return status == 200 || status == 201
 	}
@@ -250,25 +252,30 @@ func (c *cluster) check(what string, workers []*clusterClient) {
 	c.t.Logf("%s: %d saves, %d requests cut, %d lost", what, puts, cut, lost)
 }
 
+var clusterTime = flag.Duration("cluster", 20*time.Second, "how long TestCluster loads the cluster while it kills a node every 5 seconds")
+
 // TestCluster: three nodes are one server. Nothing acknowledged is lost, no upload
-// starts again, and nothing fails but what is cut, while nodes are killed; and
-// while the database or the bucket is away, everybody is told so and nothing is
-// lost.
+// starts again, no lock is lost or comes back, and nothing fails but what is cut,
+// while nodes are killed; and while the database or the bucket is away, everybody
+// is told so and nothing is lost.
 func TestCluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a minute")
 	}
 	c := startCluster(t)
 	c.check("at rest", c.load(8, false, func() { time.Sleep(2 * time.Second) }))
-	c.check("nodes are killed", c.load(32, false, func() {
-		for i := range 3 {
-			time.Sleep(2 * time.Second)
-			c.nodes[i].Swap(nil).kill()
+	locks := c.lockers("nodes are killed", 4)
+	c.check("nodes are killed", c.load(28, false, func() {
+		for i, end := 0, time.Now().Add(*clusterTime); time.Now().Before(end); i++ {
+			time.Sleep(4 * time.Second)
+			c.nodes[i%3].Swap(nil).kill()
 			time.Sleep(time.Second)
-			c.start(i)
+			c.start(i % 3)
 		}
 	}))
-	c.check("the database restarts", c.load(16, true, func() {
+	c.checkLocks("nodes are killed", locks)
+	locks = c.lockers("the database restarts", 4)
+	c.check("the database restarts", c.load(12, true, func() {
 		time.Sleep(time.Second)
 		err := errors.Join(c.pg.Stop(), c.pg.Again())
 		if err != nil {
@@ -276,16 +283,29 @@ func TestCluster(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 	}))
-	c.check("the bucket is away", c.load(16, true, func() {
+	c.checkLocks("the database restarts", locks)
+	locks = c.lockers("the bucket is away", 4)
+	c.check("the bucket is away", c.load(12, true, func() {
 		time.Sleep(time.Second)
 		c.s3.Stop()
-		time.Sleep(4 * time.Second)
+		time.Sleep(10 * time.Second)
 		if err := c.s3.Run(context.Background()); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(3 * time.Second)
 	}))
+	c.checkLocks("the bucket is away", locks)
 	if out := c.command("fsck"); !strings.Contains(out, "clean") {
 		t.Errorf("fsck: %s", out)
 	}
+}
+
+// checkLocks ends clients that lock.
+func (c *cluster) checkLocks(what string, stop func() (int, error)) {
+	c.t.Helper()
+	done, err := stop()
+	if err != nil || done == 0 {
+		c.t.Errorf("%s: %d changes of locks: %v", what, done, err)
+	}
+	c.t.Logf("%s: %d changes of locks", what, done)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -206,13 +207,43 @@ func (d *deployment) puts(clients int, life time.Duration) float64 {
 	})
 }
 
+// tus uploads noise in one piece, by tus.
+func (d *deployment) tus(c *http.Client, path string, size int64) {
+	at, body, want := d.nodes[0].url+"/uploads", io.Reader(http.NoBody), http.StatusCreated
+	for _, method := range []string{http.MethodPost, http.MethodPatch} {
+		r, err := http.NewRequest(method, at, body)
+		if err != nil {
+			d.b.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+d.token)
+		r.Header.Set("Tus-Resumable", "1.0.0")
+		if method == http.MethodPost {
+			r.Header.Set("Upload-Length", fmt.Sprint(size))
+			r.Header.Set("Upload-Metadata", "path "+base64.StdEncoding.EncodeToString([]byte(path)))
+		} else {
+			r.ContentLength = size
+			r.Header.Set("Upload-Offset", "0")
+			r.Header.Set("Content-Type", "application/offset+octet-stream")
+		}
+		resp, err := c.Do(r)
+		if err != nil {
+			d.b.Fatal(err)
+		}
+		text, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			d.b.Fatalf("%s: %d %s", method, resp.StatusCode, text)
+		}
+		at, body, want = resp.Header.Get("Location"), io.LimitReader(newNoise(7), size), http.StatusNoContent
+	}
+}
+
 // large uploads and downloads a file, and returns how many MB/s each had.
 func (d *deployment) large(size int64) (up, down float64) {
 	c := &http.Client{Transport: &http.Transport{}}
 	defer c.CloseIdleConnections()
-	q := url.Values{"path": {"/large"}, "overwrite": {"true"}}
 	begin := time.Now()
-	d.send(c, 0, "PUT", "file/put", q, io.LimitReader(newNoise(7), size), size)
+	d.tus(c, "/large", size)
 	up = float64(size) / 1e6 / time.Since(begin).Seconds()
 	begin = time.Now()
 	if n := d.send(c, 1, "GET", "file/get", url.Values{"path": {"/large"}}, nil, 0); n != size {

@@ -23,13 +23,15 @@ var may = map[string][]string{
 	"catalog/...":   {"", "catalog", "catalog/migrations"},
 	"library":       {"", "lock", "chunk", "blob", "catalog"},
 	"library/...":   nil, // librarytest, which opens drivers for tests
+	"transform":     {},
 	"transform/...": {"", "transform"},
 	"identity":      {"", "catalog"},
 	"client":        {"", "chunk"},
 	"client/...":    {"", "chunk"},
 	"server":        {""},
 	"blank":         {},
-	"door/...":      {"", "lock", "chunk", "library", "identity", "blob", "catalog", "server", "blank", "client"},
+	"metrics":       {},
+	"door/...":      {"", "lock", "chunk", "library", "identity", "blob", "catalog", "server", "blank", "client", "transform", "transform/webhook"},
 	"cmd/...":       nil, // everything
 	"bench/...":     nil,
 }

@@ -168,11 +168,12 @@ type Session struct {
 	Agent   string // what the browser calls itself
 	Addr    string
 	Secret  []byte // keys the session's form tokens
+	Methods string // how the user signed in, as in RFC 8176, separated by spaces
 }
 
-var sessions = newRecord("sessions", "id owner created used expires agent addr secret", 1,
+var sessions = newRecord("sessions", "id owner created used expires agent addr secret methods", 1,
 	func(s *Session) []any {
-		return []any{&s.ID, &s.Owner, &s.Created, &s.Used, &s.Expires, &s.Agent, &s.Addr, &s.Secret}
+		return []any{&s.ID, &s.Owner, &s.Created, &s.Used, &s.Expires, &s.Agent, &s.Addr, &s.Secret, &s.Methods}
 	})
 
 // Session returns the session of that id.

@@ -78,6 +78,9 @@ func (t *Tx) UpdateManifest(node quire.NodeID, number int64, m *quire.Manifest) 
 // DeleteRevision removes a revision. What only it needed stays held until
 // KeepOnly is called for its file.
 func (t *Tx) DeleteRevision(node quire.NodeID, number int64) error {
+	if err := t.loseRenditions(node, number); err != nil {
+		return err
+	}
 	return revisions.remove(t, string(node), number)
 }
 

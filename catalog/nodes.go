@@ -96,6 +96,9 @@ func (t *Tx) DeleteNode(n *quire.Node) error {
 			return err
 		}
 	}
+	if err := t.loseRenditions(n.ID, 0); err != nil {
+		return err
+	}
 	if err := t.ReleaseAll(n.Site, NodeHolder(n.ID)); err != nil {
 		return err
 	}

@@ -334,7 +334,7 @@ func TestImports(t *testing.T) {
 		t.Fatal(err)
 	}
 	allowed := []string{
-		"bytes", "cmp", "context", "encoding/base64", "encoding/binary", "encoding/json", "errors", "fmt", "io",
+		"bytes", "cmp", "context", "encoding/base64", "encoding/binary", "encoding/json", "errors", "fmt", "hash/maphash", "io",
 		"math", "math/bits", "slices", "strconv", "sync", "unicode/utf8", "github.com/quire-docs/quire",
 	}
 	for _, i := range p.Imports {

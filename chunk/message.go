@@ -192,12 +192,26 @@ type GetChunkedFileResponse struct {
 	Signatures        []StreamSignature
 }
 
-// MarshalJSON sends empty lists where there is nothing.
+// MarshalJSON sends empty lists where there is nothing. It is worth calling by
+// itself: json.Marshal reads through its result once more.
 func (r GetChunkedFileResponse) MarshalJSON() ([]byte, error) {
-	type plain GetChunkedFileResponse
-	r.ContentProperties = notNil(r.ContentProperties)
-	r.Signatures = notNil(r.Signatures)
-	return json.Marshal(plain(r))
+	properties, err := json.Marshal(notNil(r.ContentProperties))
+	if err != nil {
+		return nil, err
+	}
+	b := append([]byte(`{"ContentProperties":`), properties...)
+	b = append(b, `,"Signatures":[`...)
+	for i, s := range r.Signatures {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		signature, err := s.MarshalJSON()
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, signature...)
+	}
+	return append(b, "]}"...), nil
 }
 
 // GetChunksRequest asks for parts of chunks.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"strconv"
 	"unicode/utf8"
@@ -29,6 +30,7 @@ func ParseGetChunkedFile(b []byte, limits Limits) (GetChunkedFileRequest, error)
 	var wire struct {
 		ContentPropertiesToReturn, ContentFilters json.RawMessage
 	}
+	b, lifted := lift(b, "AlreadyKnownChunks", limits, plainIDs)
 	budget, err := decodeMessage(b, &wire, limits)
 	if err != nil {
 		return req, err
@@ -52,24 +54,35 @@ func ParseGetChunkedFile(b []byte, limits Limits) (GetChunkedFileRequest, error)
 		if err := streams.add(f.StreamID); err != nil {
 			return req, err
 		}
-		known, err := decodeList[wireID](f.AlreadyKnownChunks, budget, "AlreadyKnownChunks")
-		if err != nil {
-			return req, err
-		}
-		budget -= len(known)
-		ids := make([]ID, len(known))
-		for i, k := range known {
-			if !k.set {
-				return req, invalid("null in AlreadyKnownChunks")
+		ids, plain := lifted[string(f.AlreadyKnownChunks)]
+		if !plain {
+			if ids, err = decodeIDs(f.AlreadyKnownChunks, budget); err != nil {
+				return req, err
 			}
-			ids[i] = k.id
 		}
+		budget -= len(ids)
 		req.ContentFilters = append(req.ContentFilters, ContentFilter{f.StreamID, f.Scheme, f.ChunksToReturn, ids})
 	}
 	if len(filters) == 0 {
 		return req, invalid("no ContentFilters")
 	}
 	return req, nil
+}
+
+// decodeIDs decodes the chunks that a client knows.
+func decodeIDs(raw json.RawMessage, most int) ([]ID, error) {
+	known, err := decodeList[wireID](raw, most, "AlreadyKnownChunks")
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]ID, len(known))
+	for i, k := range known {
+		if !k.set {
+			return nil, invalid("null in AlreadyKnownChunks")
+		}
+		ids[i] = k.id
+	}
+	return ids, nil
 }
 
 // ParseGetChunks returns the request that the JSON message b makes, or a
@@ -132,6 +145,7 @@ func ParsePutChunkedFile(b []byte, limits Limits) (PutChunkedFileRequest, error)
 		ContentProperties, Signatures json.RawMessage
 		UploadSessionTokenToCommit    string
 	}
+	b, lifted := lift(b, "ChunkSignatures", limits, plainChunks)
 	budget, err := decodeMessage(b, &wire, limits)
 	if err != nil {
 		return req, err
@@ -162,7 +176,7 @@ func ParsePutChunkedFile(b []byte, limits Limits) (PutChunkedFileRequest, error)
 		}
 		out := StreamSignature{StreamID: s.StreamID, Scheme: s.Scheme}
 		var plain bool
-		if out.Chunks, plain = plainChunks(s.Chunks, budget); !plain {
+		if out.Chunks, plain = lifted[string(s.Chunks)]; !plain {
 			if out.Chunks, err = decodeChunks(s.Chunks, budget); err != nil {
 				return req, err
 			}
@@ -201,14 +215,77 @@ func decodeChunks(raw json.RawMessage, most int) ([]Chunk, error) {
 	return chunks, nil
 }
 
-// plainChunks is decodeChunks for a list as most clients write it: without
-// spaces, escapes or other members. It is several times faster, and a document
-// of hundreds of parts has its list sent with each save. ok is false for
-// whatever else may come, right or wrong.
-func plainChunks(raw []byte, most int) (chunks []Chunk, ok bool) {
-	const before, between, shortest = `{"ChunkId":"`, `","Length":`, len(`{"ChunkId":"","Length":0},`) + idTextLen
-	rest, ok := bytes.CutPrefix(raw, []byte("["))
-	chunks = make([]Chunk, 0, min(most, len(raw)/shortest+1))
+// shortest is the length in bytes of a message that is worth lifting lists out of.
+const shortest = 1 << 10
+
+// lift takes the lists of chunks out of a message before it is decoded: a document
+// of hundreds of parts has its list in each request, and encoding/json reads
+// through it three times. What it returns has a name in the place of each list,
+// which no client can know beforehand, and the lists by their names as they stand
+// in the message.
+//
+// It touches only lists as most clients write them, which plain reads from the
+// beginning of a text: without spaces, escapes or other members. If there is
+// anything else under the key, the message stays as it is. So a message means the
+// same with and without it: a quote in a string is preceded by a backslash, so
+// what is found behind a brace or a comma is a key, or the message is no JSON
+// before and after.
+func lift[T any](b []byte, key string, limits Limits, plain func(b []byte, most int) (list []T, rest []byte, ok bool)) ([]byte, map[string][]T) {
+	limits = limits.orDefault()
+	if len(b) < shortest || int64(len(b)) > limits.Message {
+		return b, nil
+	}
+	pattern := []byte(`"` + key + `":[`)
+	most, name := limits.Chunks, maphash.Bytes(maphash.MakeSeed(), nil)
+	var short []byte
+	lists := make(map[string][]T)
+	for rest := b; ; {
+		at := bytes.Index(rest, pattern)
+		if at < 0 {
+			return append(short, rest...), lists
+		}
+		if at == 0 || rest[at-1] != '{' && rest[at-1] != ',' {
+			return b, nil
+		}
+		at += len(pattern) - 1
+		list, after, ok := plain(rest[at:], most)
+		if !ok {
+			return b, nil
+		}
+		most -= len(list)
+		stands := fmt.Sprintf(`"%x %d"`, name, len(lists))
+		lists[stands] = list
+		short = append(append(short, rest[:at]...), stands...)
+		rest = after
+	}
+}
+
+// plainIDs reads a list of chunk ids for lift.
+func plainIDs(b []byte, most int) (ids []ID, rest []byte, ok bool) {
+	rest, ok = bytes.CutPrefix(b, []byte("["))
+	for ok {
+		var id ID
+		if len(rest) < idTextLen+3 || rest[0] != '"' || rest[idTextLen+1] != '"' || len(ids) == most || id.UnmarshalText(rest[1:idTextLen+1]) != nil {
+			break
+		}
+		ids = append(ids, id)
+		next := rest[idTextLen+2]
+		rest = rest[idTextLen+3:]
+		switch next {
+		case ']':
+			return ids, rest, true
+		case ',':
+		default:
+			return nil, nil, false
+		}
+	}
+	return nil, nil, false
+}
+
+// plainChunks reads a list of a signature's chunks for lift.
+func plainChunks(b []byte, most int) (chunks []Chunk, rest []byte, ok bool) {
+	const before, between = `{"ChunkId":"`, `","Length":`
+	rest, ok = bytes.CutPrefix(b, []byte("["))
 	for ok {
 		if rest, ok = bytes.CutPrefix(rest, []byte(before)); !ok || len(rest) < idTextLen || len(chunks) == most {
 			break
@@ -223,7 +300,7 @@ func plainChunks(raw []byte, most int) (chunks []Chunk, ok bool) {
 		digits := 0
 		for ; digits < len(rest) && '0' <= rest[digits] && rest[digits] <= '9'; digits++ {
 			if digits == 18 || digits == 1 && rest[0] == '0' {
-				return nil, false // more than surely fits, or no number of JSON's
+				return nil, nil, false // more than surely fits, or no number of JSON's
 			}
 			k.Length = 10*k.Length + int64(rest[digits]-'0')
 		}
@@ -231,15 +308,17 @@ func plainChunks(raw []byte, most int) (chunks []Chunk, ok bool) {
 			break
 		}
 		chunks = append(chunks, k)
-		switch next := rest[digits+1]; {
-		case next == ']' && len(rest) == digits+2:
-			return chunks, true
-		case next != ',':
-			return nil, false
-		}
+		next := rest[digits+1]
 		rest = rest[digits+2:]
+		switch next {
+		case ']':
+			return chunks, rest, true
+		case ',':
+		default:
+			return nil, nil, false
+		}
 	}
-	return nil, false
+	return nil, nil, false
 }
 
 func checkProperties(properties []ContentProperty) error {

@@ -2,7 +2,9 @@ package chunk
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -20,10 +22,11 @@ func FuzzPlainChunks(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		const most = 3
-		fast, ok := plainChunks([]byte(s), most)
+		fast, rest, ok := plainChunks([]byte(s), most)
 		if !ok {
 			return
 		}
+		s = s[:len(s)-len(rest)]
 		if !json.Valid([]byte(s)) {
 			t.Fatalf("%q is accepted", s)
 		}
@@ -44,10 +47,48 @@ func TestPlainChunks(t *testing.T) {
 	if err := json.Unmarshal(b, &wire); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := plainChunks(wire.ChunkSignatures, 3); !ok || !slices.Equal(got, s.Chunks) {
-		t.Errorf("what we write is not read fast: %v %v", got, ok)
+	if got, rest, ok := plainChunks(wire.ChunkSignatures, 3); !ok || len(rest) != 0 || !slices.Equal(got, s.Chunks) {
+		t.Errorf("what we write is not read fast: %v %q %v", got, rest, ok)
 	}
-	if _, ok := plainChunks(wire.ChunkSignatures, 2); ok {
+	if _, _, ok := plainChunks(wire.ChunkSignatures, 2); ok {
 		t.Error("more than there may be are accepted")
 	}
+}
+
+// Lifting lists out of a message changes nothing about what it means, nor about
+// whether it is taken. Only long messages are lifted, so blanks make the
+// difference.
+func FuzzLift(f *testing.F) {
+	id := Sum([]byte("x")).String()
+	known, chunks := `"AlreadyKnownChunks":["`+id+`","`+id+`"]`, `"ChunkSignatures":[{"ChunkId":"`+id+`","Length":12}]`
+	for _, s := range []string{
+		`{"ContentFilters":[{"StreamId":"a",` + known + `},{"StreamId":"b",` + known + `}]}`,
+		`{"ContentFilters":[{"StreamId":"a",` + known + `,"AlreadyKnownChunks":[]}]}`,
+		`{"ContentFilters":[{"StreamId":"a",` + known + `,` + known + `}],"X":{` + known + `}}`,
+		`{"ContentFilters":[{"StreamId":"a","alreadyknownchunks":["` + id + `"],"X":{` + known + `}}]}`,
+		`{"ContentFilters":[{"StreamId":"a,\"AlreadyKnownChunks":["` + id + `"]}]}`,
+		`{"ContentFilters":[{"StreamId":"a","X":",` + known + `}]}`,
+		`{"Signatures":[{"StreamId":"a","ChunkingScheme":"Zip",` + chunks + `},{"StreamId":"b",` + chunks + `}]}`,
+		`{"Signatures":[{"StreamId":"a",` + chunks + `}` + `,{"StreamId":"b","ChunkSignatures":null}]}`,
+		`{"Signatures":[{` + chunks + `],"ContentProperties":[{"Retention":"KeepOnContentChange","Name":"n","Value":"{\"ChunkSignatures\":[]"}]}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if len(s) >= shortest {
+			return
+		}
+		long := strings.Repeat(" ", shortest) + s
+		limits := Limits{Chunks: 3}
+		get1, err1 := ParseGetChunkedFile([]byte(s), limits)
+		get2, err2 := ParseGetChunkedFile([]byte(long), limits)
+		if (err1 == nil) != (err2 == nil) || err1 == nil && !reflect.DeepEqual(get1, get2) {
+			t.Errorf("%q is %v, %v, but %v, %v", s, get1, err1, get2, err2)
+		}
+		put1, err1 := ParsePutChunkedFile([]byte(s), limits)
+		put2, err2 := ParsePutChunkedFile([]byte(long), limits)
+		if (err1 == nil) != (err2 == nil) || err1 == nil && !reflect.DeepEqual(put1, put2) {
+			t.Errorf("%q is %v, %v, but %v, %v", s, put1, err1, put2, err2)
+		}
+	})
 }

@@ -25,6 +25,7 @@ type Authority struct {
 	ring keyring
 
 	bearers catalog.Cached[bearerKey, bearer]
+	grants  catalog.Cached[AuthorizationID, found]
 }
 
 // New returns an authority over a catalog.
@@ -93,10 +94,17 @@ func (a *Authority) RevokeToken(ctx context.Context, id quire.TokenID, owner qui
 	})
 }
 
-// Bearer returns the caller that a personal access token stands for:
-// quire.ErrUnauthenticated if it is not a live token of a user who may sign
-// in. The caller has no Door, Editor or Addr yet.
+// Bearer returns the caller that a personal access token or an OAuth access
+// token stands for: quire.ErrUnauthenticated if it is not a live token of a user
+// who may sign in. The caller has no Door, Editor or Addr yet.
 func (a *Authority) Bearer(ctx context.Context, text string) (quire.Caller, error) {
+	if strings.HasPrefix(text, accessPrefix) {
+		access, err := a.OAuth(ctx, text)
+		if err != nil {
+			return quire.Caller{}, err
+		}
+		return access.Caller()
+	}
 	rest, ok := strings.CutPrefix(text, tokenPrefix)
 	if !ok || len(rest) > 100 {
 		return quire.Caller{}, quire.ErrUnauthenticated
@@ -175,26 +183,4 @@ func CallerOf(u quire.User, scope quire.Scope) quire.Caller {
 		scope = quire.ScopeWrite
 	}
 	return quire.Caller{User: u.ID, Site: u.Site, Name: u.Name, Role: u.Role, Scope: scope}
-}
-
-// SignIn checks a login and a password: quire.ErrUnauthenticated if they are
-// not those of a user who may sign in. It takes as long for a login that does
-// not exist.
-func (a *Authority) SignIn(ctx context.Context, login, password string) (quire.User, error) {
-	var u quire.User
-	err := a.cat.View(ctx, func(tx *catalog.Tx) (err error) {
-		u, err = tx.UserByLogin(login)
-		return err
-	})
-	if err != nil && !errors.Is(err, quire.ErrNotFound) {
-		return quire.User{}, err
-	}
-	ok, err := VerifyPassword(ctx, u.Password, password)
-	if err != nil {
-		return quire.User{}, err
-	}
-	if !ok || u.Disabled {
-		return quire.User{}, quire.ErrUnauthenticated
-	}
-	return u, nil
 }

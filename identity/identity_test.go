@@ -67,15 +67,15 @@ func refused(t testing.TB, what string, err error) {
 
 func TestPasswords(t *testing.T) {
 	f := open(t)
-	if u, err := f.SignIn(f.ctx, "ann", "correct horse"); err != nil || u.ID != f.user.ID {
+	if u, err := f.SignIn(f.ctx, "ann", "correct horse", "192.0.2.1"); err != nil || u.ID != f.user.ID {
 		t.Errorf("%v %v", u, err)
 	}
 	for _, try := range [][2]string{{"ann", "wrong horse"}, {"ann", ""}, {"nobody", "correct horse"}, {"ann", strings.Repeat("x", 5000)}} {
-		_, err := f.SignIn(f.ctx, try[0], try[1])
+		_, err := f.SignIn(f.ctx, try[0], try[1], "192.0.2.1")
 		refused(t, try[0], err)
 	}
 	f.change(t, func(u *quire.User) { u.Disabled = true })
-	_, err := f.SignIn(f.ctx, "ann", "correct horse")
+	_, err := f.SignIn(f.ctx, "ann", "correct horse", "192.0.2.1")
 	refused(t, "disabled", err)
 	if _, err := identity.HashPassword(f.ctx, "short"); err == nil {
 		t.Error("a short password was taken")

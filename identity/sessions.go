@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/quire-docs/quire"
@@ -17,6 +19,13 @@ import (
 // SessionLife is how long somebody stays signed in with a browser that they do
 // not use.
 const SessionLife = 7 * 24 * time.Hour
+
+// How somebody signed in (RFC 8176; outside providers have no name there).
+const (
+	MethodPassword = "pwd"
+	MethodOTP      = "otp"
+	MethodOutside  = "fed"
+)
 
 // Session is somebody signed in with a browser, as the request that carries
 // its cookie sees it.
@@ -34,15 +43,18 @@ func sessionID(cookie string) string {
 
 // StartSession signs a user in and returns what the cookie is to carry. Each
 // sign-in gets a cookie of its own, so one that was planted before is worth
-// nothing.
-func (a *Authority) StartSession(ctx context.Context, user quire.UserID, agent, addr string) (cookie string, err error) {
+// nothing. Methods says how they signed in (RFC 8176); none is by password.
+func (a *Authority) StartSession(ctx context.Context, user quire.UserID, agent, addr string, methods ...string) (cookie string, err error) {
+	if len(methods) == 0 {
+		methods = []string{MethodPassword}
+	}
 	cookie = rand.Text() + rand.Text()
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	err = a.cat.Update(ctx, func(tx *catalog.Tx) error {
 		return tx.PutSession(&catalog.Session{
 			ID: sessionID(cookie), Owner: user, Created: tx.Now(), Used: tx.Now(), Expires: tx.Now().Add(SessionLife),
-			Agent: agent[:min(len(agent), 200)], Addr: addr, Secret: secret,
+			Agent: agent[:min(len(agent), 200)], Addr: addr, Secret: secret, Methods: strings.Join(methods, " "),
 		})
 	})
 	return cookie, err
@@ -126,14 +138,22 @@ func (a *Authority) EndSession(ctx context.Context, user quire.UserID, id string
 	})
 }
 
-// EndSessions signs a user out everywhere.
-func (a *Authority) EndSessions(ctx context.Context, user quire.UserID) error {
+// EndSessions signs a user out everywhere: of all browsers but those whose
+// sessions are named, and of the apps that they have allowed something. Personal
+// access tokens stay.
+func (a *Authority) EndSessions(ctx context.Context, user quire.UserID, but ...string) error {
 	return a.cat.Update(ctx, func(tx *catalog.Tx) error {
+		if err := tx.DeleteAuthorizationsOf(user); err != nil {
+			return err
+		}
 		list, err := tx.Sessions(user)
 		if err != nil {
 			return err
 		}
 		for _, s := range list {
+			if slices.Contains(but, s.ID) {
+				continue
+			}
 			if err := tx.DeleteSession(s.ID); err != nil {
 				return err
 			}

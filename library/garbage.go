@@ -28,6 +28,9 @@ func (l *Library) Collect(ctx context.Context, grace time.Duration) (sum Collect
 	if sum.Uploads, err = l.expireUploads(ctx); err != nil {
 		return sum, err
 	}
+	if err := l.dropLost(ctx); err != nil {
+		return sum, err
+	}
 	for {
 		var gone []quire.Segment
 		found := 0
@@ -274,7 +277,7 @@ func (l *Library) Chores(ctx context.Context) error {
 			break
 		}
 	}
-	errs = append(errs, l.forget(ctx))
+	errs = append(errs, l.forget(ctx), l.dropLost(ctx))
 	return errors.Join(errs...)
 }
 
@@ -284,6 +287,10 @@ func (l *Library) chore(ctx context.Context, c catalog.Chore) error {
 		return l.thin(ctx, quire.NodeID(c.Subject))
 	case choreCompact:
 		if err := l.compact(ctx, quire.NodeID(c.Subject)); err != nil {
+			return err
+		}
+	case choreThumbnails:
+		if err := l.thumbnails(ctx, quire.NodeID(c.Subject)); err != nil {
 			return err
 		}
 	case chorePublish:
@@ -296,12 +303,22 @@ func (l *Library) chore(ctx context.Context, c catalog.Chore) error {
 	return l.update(ctx, func(tx *catalog.Tx) error { return tx.DeleteChore(c.Kind, c.Subject) })
 }
 
-// forget deletes events and sessions that are past their time.
+// forget deletes events, sessions, authorizations and counts of wrong passwords
+// that are past their time.
 func (l *Library) forget(ctx context.Context) error {
 	for {
 		var n int64
 		err := l.update(ctx, func(tx *catalog.Tx) (err error) {
 			if err := tx.DeleteSessionsBefore(tx.Now()); err != nil {
+				return err
+			}
+			if err := tx.DeleteAuthorizationsBefore(tx.Now()); err != nil {
+				return err
+			}
+			if err := tx.DeleteJobsBefore(tx.Now()); err != nil {
+				return err
+			}
+			if err := tx.DeleteFailuresBefore(tx.Now().Add(-24 * time.Hour)); err != nil {
 				return err
 			}
 			n, err = tx.DeleteEventsBefore(tx.Now().Add(-l.opt.EventLife), 1000)

@@ -43,6 +43,9 @@ type Options struct {
 	// it records them: what a crash in the middle of a long request costs at
 	// most. 0 is 64 MiB.
 	UploadStep int64
+	// Thumbnails says whether small pictures of a file of that name can be made;
+	// they are, in the background, of new revisions. nil is of none.
+	Thumbnails func(name string) bool
 }
 
 // Library is the document server without its protocols. It is safe for
@@ -57,7 +60,9 @@ type Library struct {
 	tops    sync.Map // quire.SiteID → tops; immutable facts
 	active  active
 	signing signing
-	opened  catalog.Cached[openKey, *Content]
+
+	converting, delivering conversions
+	opened                 catalog.Cached[openKey, *Content]
 }
 
 // tops are the containers at the top of a site's trees. They never change.

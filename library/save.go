@@ -398,6 +398,11 @@ func (l *Library) append(tx *catalog.Tx, c quire.Caller, e Entry, m *quire.Manif
 			return Entry{}, err
 		}
 	}
+	if l.opt.Thumbnails != nil && e.Size > 0 && l.opt.Thumbnails(e.Name) {
+		if err := tx.AddChore(catalog.Chore{Kind: choreThumbnails, Subject: string(e.ID), Due: tx.Now().Add(thumbnailPause)}); err != nil {
+			return Entry{}, err
+		}
+	}
 	if created {
 		if err := tx.InsertNode(&e.Node); err != nil {
 			return Entry{}, err

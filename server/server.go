@@ -152,7 +152,7 @@ func (s *Server) trusted(a netip.Addr) bool {
 }
 
 // secretParams are the query parameters that must not be written to a log.
-var secretParams = []string{"access_token", "token", "code", "signcode", "signature", "password", "state", "refresh_token", "client_secret"}
+var secretParams = []string{"access_token", "token", "code", "signcode", "signature", "password", "state", "refresh_token", "client_secret", "id_token_hint"}
 
 // secretPaths are what comes in a path before something that must not be
 // written to a log.

@@ -49,7 +49,6 @@ func plain(b *testing.B, dir string, r io.Reader, buf []byte, rename bool) {
 		if err := os.Rename(name, name+"x"); err != nil {
 			b.Fatal(err)
 		}
-		name += "x"
 		if err := (osFS{}).syncDir(dir); err != nil {
 			b.Fatal(err)
 		}

@@ -72,7 +72,7 @@ func records(t *testing.T, s *stores) {
 	link := quire.Link{ID: "li", Node: "n", Access: quire.Editor, By: "u", Created: when, Expires: when, Password: "$p"}
 	prop := quire.Property{Node: "n", Name: "p", Value: "v", Keep: true, Updated: when}
 	key := catalog.Key{ID: "ke", Purpose: "pu", Secret: []byte{9}, Created: when, Retires: when}
-	session := catalog.Session{ID: "se", Owner: "u", Created: when, Used: when, Expires: when, Agent: "ag", Addr: "ad", Secret: []byte{8}}
+	session := catalog.Session{ID: "se", Owner: "u", Created: when, Used: when, Expires: when, Agent: "ag", Addr: "ad", Secret: []byte{8}, Methods: "pwd otp"}
 	ev := quire.Event{Seq: 1, Site: "s", Node: "n", Kind: quire.EventGrant, Path: "/x", Time: when, User: "u", Name: "Ann", Door: quire.DoorWeb, Addr: "ad", Detail: map[string]any{"a": "b"}}
 	for _, sample := range []any{&site, &user, &token, &n, &rev, &up, &grant, &link, &prop, &key, &session, &ev} {
 		full(t, sample)

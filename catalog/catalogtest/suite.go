@@ -44,6 +44,8 @@ func Run(t *testing.T, open func(t *testing.T) (a, b catalog.Driver)) {
 		"Events":       events,
 		"EventOrder":   eventOrder,
 		"Chores":       chores,
+		"SignIn":       signIn,
+		"Renditions":   renditions,
 		"Leases":       leases,
 		"Facts":        facts,
 	} {

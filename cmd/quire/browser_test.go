@@ -36,6 +36,9 @@ func TestBrowser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.CopyFS(filepath.Join(folder, "pictures"), os.DirFS(filepath.Join(from, "pictures"))); err != nil {
+		t.Fatal(err)
+	}
 	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	install.Dir = folder
 	if out, err := install.CombinedOutput(); err != nil {

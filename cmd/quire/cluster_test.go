@@ -49,7 +49,7 @@ func startCluster(t *testing.T) *cluster {
 		t.Fatal(err)
 	}
 	bucket := s3test.Start(t)
-	c := &cluster{t: t, pg: pg, s3: bucket, env: append(bucket.Environment(), "QUIRE_CATALOG="+pg.URL(name), "QUIRE_BLOBS="+bucket.URL("cluster"))}
+	c := &cluster{t: t, pg: pg, s3: bucket, env: append(bucket.Environment(), "QUIRE_CATALOG="+pg.URL(name), "QUIRE_BLOBS="+bucket.URL("cluster"), "QUIRE_LIBREOFFICE=off")}
 	for i := range c.nodes {
 		c.start(i)
 	}

@@ -38,22 +38,26 @@ type commands struct {
 	Config kong.ConfigFlag `help:"Read settings from this file: lines of 'name = value', where names are those of the flags." placeholder:"FILE" env:"QUIRE_CONFIG"`
 	JSON   bool            `help:"Print results as JSON." name:"json"`
 
-	Serve   serveCmd   `cmd:"" help:"Run the server."`
-	User    userCmd    `cmd:"" help:"Manage users. Works on the data folder, also while the server runs."`
-	Site    siteCmd    `cmd:"" help:"Manage sites (tenants)."`
-	Token   tokenCmd   `cmd:"" help:"Manage personal access tokens."`
-	Put     putCmd     `cmd:"" help:"Upload a file to a server."`
-	Get     getCmd     `cmd:"" help:"Download a file from a server."`
-	Ls      lsCmd      `cmd:"" help:"List a folder of a server."`
-	Rm      rmCmd      `cmd:"" help:"Move a file or folder of a server to the trash."`
-	History historyCmd `cmd:"" help:"List the revisions of a file."`
-	Restore restoreCmd `cmd:"" help:"Make an old revision of a file current again."`
-	Uploads uploadsCmd `cmd:"" help:"List and cancel your uploads, whatever protocol they came by."`
-	Wopi    wopiCmd    `cmd:"" help:"Tools for WOPI, the protocol that editors speak."`
-	Backup  backupCmd  `cmd:"" help:"Copy everything to a folder, also while the server runs; again to the same folder it copies only what is new."`
-	Fsck    fsckCmd    `cmd:"" help:"Verify every reference and every segment of the store."`
-	Gc      gcCmd      `cmd:"" help:"Delete expired uploads and segments that nothing names."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Run the server."`
+	User      userCmd      `cmd:"" help:"Manage users. Works on the data folder, also while the server runs."`
+	Site      siteCmd      `cmd:"" help:"Manage sites (tenants)."`
+	Token     tokenCmd     `cmd:"" help:"Manage personal access tokens."`
+	Client    clientCmd    `cmd:"" help:"Manage OAuth clients: the apps that people may let in."`
+	Link      linkCmd      `cmd:"" help:"Make and revoke signed links to files, for people without an account."`
+	Put       putCmd       `cmd:"" help:"Upload a file to a server."`
+	Get       getCmd       `cmd:"" help:"Download a file from a server."`
+	Ls        lsCmd        `cmd:"" help:"List a folder of a server."`
+	Rm        rmCmd        `cmd:"" help:"Move a file or folder of a server to the trash."`
+	History   historyCmd   `cmd:"" help:"List the revisions of a file."`
+	Restore   restoreCmd   `cmd:"" help:"Make an old revision of a file current again."`
+	Uploads   uploadsCmd   `cmd:"" help:"List and cancel your uploads, whatever protocol they came by."`
+	Wopi      wopiCmd      `cmd:"" help:"Tools for WOPI, the protocol that editors speak."`
+	Bootstrap bootstrapCmd `cmd:"" help:"Walk the way of a mobile app into a WOPI host: sign in, get tokens, open a file."`
+	Backup    backupCmd    `cmd:"" help:"Copy everything to a folder, also while the server runs; again to the same folder it copies only what is new."`
+	Doctor    doctorCmd    `cmd:"" help:"Look at what the server needs: disk, catalog, bytes, clock, conversions, editors, public URL."`
+	Fsck      fsckCmd      `cmd:"" help:"Verify every reference and every segment of the store."`
+	Gc        gcCmd        `cmd:"" help:"Delete expired uploads and segments that nothing names."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // app is what every command gets.

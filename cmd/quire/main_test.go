@@ -142,6 +142,7 @@ func command(ts *testscript.TestScript, args ...string) (string, error) {
 type process struct {
 	url    string
 	listen string // the address
+	admin  string // that of the operators' listener
 	data   string
 	cmd    *exec.Cmd
 	log    *strings.Builder
@@ -185,12 +186,13 @@ func launchWith(env []string, data string, args ...string) (*process, error) {
 			Ready  bool   `json:"ready"`
 			URL    string `json:"url"`
 			Listen string `json:"listen"`
+			Admin  string `json:"admin"`
 		}
 		if err := json.Unmarshal([]byte(text), &ready); err != nil || !ready.Ready {
 			<-s.done
 			return nil, fmt.Errorf("no ready line: %q %s", text, log)
 		}
-		s.url, s.listen = ready.URL, ready.Listen
+		s.url, s.listen, s.admin = ready.URL, ready.Listen, ready.Admin
 		return s, nil
 	case <-time.After(30 * time.Second):
 		_ = cmd.Process.Kill()

@@ -17,20 +17,27 @@ import (
 
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/door/fileapi"
+	"github.com/quire-docs/quire/door/signin"
 	"github.com/quire-docs/quire/door/tus"
 	"github.com/quire-docs/quire/door/ucloud"
 	"github.com/quire-docs/quire/door/web"
 	"github.com/quire-docs/quire/door/wopi"
 	"github.com/quire-docs/quire/door/wopi/discovery"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/metrics"
 	"github.com/quire-docs/quire/server"
+	"github.com/quire-docs/quire/transform"
+	"github.com/quire-docs/quire/transform/webhook"
 )
 
 type serveCmd struct {
 	storage
 	wopiSettings
+	signInSettings
+	convertSettings
 
 	Listen         string        `help:"The address to listen on. Port 0 picks a free one; the ready line tells which." env:"QUIRE_LISTEN" default:"127.0.0.1:8080"`
+	AdminListen    string        `help:"An address for operators only, without a password: /metrics for Prometheus, /debug/pprof/, /loglevel. Keep it to 127.0.0.1 or a network of your own. Empty is none." name:"admin-listen" env:"QUIRE_ADMIN_LISTEN"`
 	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
 	AdminPassword  string        `help:"The password of the first administrator, 'admin', on the first start. Empty makes a random one, which is printed once." name:"admin-password" env:"QUIRE_ADMIN_PASSWORD"`
 	TrustedProxies []string      `help:"Networks whose X-Forwarded-For is believed, for example 10.0.0.0/8." name:"trusted-proxies" env:"QUIRE_TRUSTED_PROXIES" sep:","`
@@ -50,7 +57,8 @@ type serveCmd struct {
 
 // Run serves until it is told to stop.
 func (s *serveCmd) Run(a *app) error {
-	log := s.logger(a)
+	level := new(slog.LevelVar)
+	log := s.logger(a, level)
 	proxies, err := parseProxies(s.TrustedProxies)
 	if err != nil {
 		return err
@@ -65,17 +73,33 @@ func (s *serveCmd) Run(a *app) error {
 	if s.Stall <= 0 || s.Drain <= 0 {
 		return &settingError{"stall, drain", "use times above 0"}
 	}
+	if err := s.checkSignIn(); err != nil {
+		return err
+	}
+	// What libraries log through the default logger is worth a line from warnings
+	// up.
+	slog.SetDefault(slog.New(fromWarnings{log.Handler()}))
 	editors, err := s.set(s.Data, log)
 	if err != nil {
 		return err
 	}
+	conv, err := s.engines(log)
+	if err != nil {
+		return err
+	}
+	defer conv.close(log)
 	l, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		return &settingError{"listen", err.Error()}
 	}
 	defer l.Close() // the server closes it too; this is for what fails before
+	var thumbnails func(string) bool
+	if s.Thumbnails {
+		thumbnails = func(name string) bool { return conv.set.Serves(transform.Claimed(name), transform.PNG) == nil }
+	}
 	store, err := s.open(a.ctx, true, log, library.Options{
-		TrashLife: s.TrashLife, Grace: s.Grace,
+		Thumbnails: thumbnails,
+		TrashLife:  s.TrashLife, Grace: s.Grace,
 		Retention: library.Retention{All: s.KeepAll, Hourly: s.KeepHourly, Daily: s.KeepDaily},
 	})
 	if err != nil {
@@ -96,7 +120,9 @@ func (s *serveCmd) Run(a *app) error {
 	}
 
 	public := s.publicURL(l.Addr())
-	srv := server.New(s.doors(store, public, editors, log), server.Options{
+	files := fileapi.New(store.library, store.ids, fileapi.Options{PublicURL: public, Logger: log, Engines: conv.set, Office: conv.office, Hooks: conv.hooks})
+	counts := metrics.New(version)
+	srv := server.New(s.doors(store, public, editors, files, counts, log), server.Options{
 		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain,
 		Ready: func(ctx context.Context) error {
 			return store.cat.View(ctx, func(tx *catalog.Tx) error {
@@ -109,52 +135,73 @@ func (s *serveCmd) Run(a *app) error {
 	ctx, stop := context.WithCancel(a.ctx)
 	var background sync.WaitGroup
 	background.Go(func() { store.library.Run(ctx) })
+	background.Go(func() {
+		store.library.RunConversions(ctx, fileapi.Convert(conv.set), s.workers(), s.ConvertLimit)
+	})
+	background.Go(func() { store.library.RunDeliveries(ctx, files.Deliver, webhook.TryLimit) })
 	background.Go(func() { editors.Run(ctx) })
 	background.Go(func() { self.run(ctx, log) })
 	defer background.Wait()
 	defer stop()
 
-	if err := s.ready(a, l.Addr(), public, login, password); err != nil {
+	var admin net.Addr
+	if s.AdminListen != "" {
+		gauges(counts, store)
+		if admin, err = serveAdmin(ctx, s.AdminListen, adminServer(counts, level), log); err != nil {
+			return err
+		}
+	}
+	if err := s.ready(a, l.Addr(), admin, public, login, password); err != nil {
 		return err
 	}
 	return srv.Serve(a.ctx, l)
 }
 
 // doors puts every protocol at its place.
-func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, log *slog.Logger) http.Handler {
+func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, files *fileapi.Door, counts *metrics.Metrics, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	files := fileapi.New(o.library, o.ids, fileapi.Options{PublicURL: public, Logger: log})
-	mux.Handle("/api/v1/", files)
-	mux.Handle("/1/", files)
+	handle := func(door, at string, h http.Handler) { mux.Handle(at, counts.Count(door, h)) }
+	handle("fileapi", "/api/v1/", files)
+	handle("fileapi", "/1/", files)
 	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log})
-	mux.Handle("/ucloud/", cloud)
-	mux.Handle("/api/files", cloud) // delete
-	mux.Handle("/api/files/", cloud)
+	handle("ucloud", "/ucloud/", cloud)
+	handle("ucloud", "/api/files", cloud) // delete
+	handle("ucloud", "/api/files/", cloud)
 	resumable := tus.New(o.library, o.ids, tus.Options{PublicURL: public, Logger: log})
-	mux.Handle("/uploads", resumable)
-	mux.Handle("/uploads/", resumable)
-	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors}))
-	mux.Handle("/wopi/", office)
-	mux.Handle(wopi.AccessPath, office.AccessAPI())
+	handle("tus", "/uploads", resumable)
+	handle("tus", "/uploads/", resumable)
+	office := wopi.New(o.library, o.ids, s.options(wopi.Options{PublicURL: public, Logger: log, Editors: editors, SignIn: s.signIn()}))
+	handle("wopi", "/wopi/", office)
+	handle("wopi", wopi.AccessPath, office.AccessAPI())
+	handle("wopi", wopi.BootstrapperPath, office.Bootstrapper())
+	people := signin.New(o.library, o.ids, signin.Options{PublicURL: public, Logger: log, Outside: s.outside(o)})
+	for _, at := range signin.Paths() {
+		handle("signin", at, people)
+	}
 	pages := office.Pages()
 	for _, at := range []string{"/edit/", "/view/", "/s/", "/host/", "/new"} {
-		mux.Handle(at, pages)
+		handle("pages", at, pages)
 	}
-	mux.Handle("/", web.New(o.library, o.ids, web.Options{PublicURL: public, Logger: log, Opens: opens(editors)}))
+	handle("web", "/", web.New(o.library, o.ids, web.Options{PublicURL: public, Logger: log, Opens: opens(editors)}))
 	return mux
 }
 
 // ready tells, in one line, that requests are served, and on the first start
 // how to sign in.
-func (s *serveCmd) ready(a *app, addr net.Addr, public *url.URL, login, password string) error {
+func (s *serveCmd) ready(a *app, addr, admin net.Addr, public *url.URL, login, password string) error {
+	var forOperators string
+	if admin != nil {
+		forOperators = admin.String()
+	}
 	if a.json {
 		return json.NewEncoder(a.out).Encode(struct {
 			Ready    bool   `json:"ready"`
 			Listen   string `json:"listen"`
+			Admin    string `json:"admin,omitempty"`
 			URL      string `json:"url"`
 			Login    string `json:"login,omitempty"`
 			Password string `json:"password,omitempty"`
-		}{true, addr.String(), public.String(), login, password})
+		}{true, addr.String(), forOperators, public.String(), login, password})
 	}
 	if password != "" {
 		fmt.Fprintf(a.out, "quire: first start: sign in as %q with the password %q (it is shown only now)\n", login, password)
@@ -163,8 +210,7 @@ func (s *serveCmd) ready(a *app, addr net.Addr, public *url.URL, login, password
 	return err
 }
 
-func (s *serveCmd) logger(a *app) *slog.Logger {
-	var level slog.Level
+func (s *serveCmd) logger(a *app, level *slog.LevelVar) *slog.Logger {
 	_ = level.UnmarshalText([]byte(s.LogLevel)) // the flag's enum allows nothing else
 	opt := &slog.HandlerOptions{Level: level}
 	if s.LogFormat == "json" {

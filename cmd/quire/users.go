@@ -24,6 +24,7 @@ type userCmd struct {
 	Passwd  userPasswdCmd  `cmd:"" help:"Set a user's password."`
 	Disable userDisableCmd `cmd:"" help:"Keep a user from signing in; their tokens stop at once."`
 	Enable  userEnableCmd  `cmd:"" help:"Let a disabled user sign in again."`
+	Factor  userFactorCmd  `cmd:"" name:"reset-factor" help:"Take a user's second factor off, when the phone and the recovery codes are lost."`
 }
 
 // with opens the store for a command that works on it directly.
@@ -177,6 +178,10 @@ func (c *userPasswdCmd) Run(a *app) error {
 		if err != nil {
 			return err
 		}
+		// Whoever knew the old one may still be in.
+		if err := o.ids.EndSessions(a.ctx, u.ID); err != nil {
+			return err
+		}
 		return a.print(viewUser(u, ""), "password of %s set\n", u.Login)
 	})
 }
@@ -203,5 +208,25 @@ func setDisabled(a *app, s *storage, login string, disabled bool) error {
 		}
 		word := map[bool]string{true: "disabled", false: "enabled"}[disabled]
 		return a.print(viewUser(u, ""), "%s %s\n", u.Login, word)
+	})
+}
+
+type userFactorCmd struct {
+	storage
+	Login string `arg:"" help:"Whose second factor to take off."`
+}
+
+func (c *userFactorCmd) Run(a *app) error {
+	return c.with(a, func(o *opened) error {
+		u, err := o.library.User(a.ctx, c.Login)
+		if err != nil {
+			return fmt.Errorf("user %s: %w", c.Login, err)
+		}
+		if err := o.ids.EndFactor(a.ctx, u.ID); errors.Is(err, quire.ErrNotFound) {
+			return fmt.Errorf("user %s has no second factor", u.Login)
+		} else if err != nil {
+			return err
+		}
+		return a.print(viewUser(u, ""), "%s signs in with the password alone\n", u.Login)
 	})
 }

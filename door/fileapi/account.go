@@ -18,25 +18,26 @@ func profile(c *call) error {
 	return c.answer(http.StatusOK, map[string]any{"uid": u.ID, "login": u.Login, "name": u.Name, "email": u.Email})
 }
 
-// password is POST account/password: with the old one, so that an unattended
-// browser is not enough. It signs the user out everywhere else.
-func password(c *call) error {
+// confirm asks for the user's password, so that an unattended browser is not
+// enough.
+func (c *call) confirm(name string) error {
 	me, err := c.lib.UserByID(c.ctx, c.caller, c.caller.User)
 	if err != nil {
 		return err
 	}
-	if err := c.guess.wait(string(me.ID), time.Now()); err != nil {
-		return err
-	}
-	_, err = c.ids.SignIn(c.ctx, me.Login, c.q.Get("old"))
+	_, err = c.ids.SignIn(c.ctx, me.Login, c.q.Get(name), c.caller.Addr)
 	if errors.Is(err, quire.ErrUnauthenticated) {
-		c.guess.failed(string(me.ID), time.Now())
-		return &statusError{status: http.StatusForbidden, code: "wrong_password", msg: "the old password is wrong: try again"}
+		return &statusError{status: http.StatusForbidden, code: "wrong_password", msg: "the password is wrong: try again"}
 	}
-	if err != nil {
+	return err
+}
+
+// password is POST account/password: with the old one. It signs the user out
+// everywhere else.
+func password(c *call) error {
+	if err := c.confirm("old"); err != nil {
 		return err
 	}
-	c.guess.succeeded(string(me.ID))
 	hash, err := c.hash("new")
 	if err != nil {
 		return err
@@ -44,19 +45,7 @@ func password(c *call) error {
 	if _, err := c.lib.ChangeSelf(c.ctx, c.caller, library.UserChange{Password: &hash}); err != nil {
 		return err
 	}
-	list, err := c.ids.Sessions(c.ctx, c.caller.User)
-	if err != nil {
-		return err
-	}
-	for _, s := range list {
-		if s.ID == c.session.ID {
-			continue
-		}
-		if err := c.ids.EndSession(c.ctx, c.caller.User, s.ID); err != nil && !errors.Is(err, quire.ErrNotFound) {
-			return err
-		}
-	}
-	return c.done()
+	return endSessions(c)
 }
 
 // sessions is GET account/sessions: where the user is signed in.
@@ -87,6 +76,15 @@ func sessions(c *call) error {
 // endSession is POST account/end_session.
 func endSession(c *call) error {
 	if err := c.ids.EndSession(c.ctx, c.caller.User, c.q.Get("id")); err != nil {
+		return err
+	}
+	return c.done()
+}
+
+// endSessions is POST account/end_sessions: it signs the user out of all browsers
+// but this one, and of all apps.
+func endSessions(c *call) error {
+	if err := c.ids.EndSessions(c.ctx, c.caller.User, c.session.ID); err != nil {
 		return err
 	}
 	return c.done()

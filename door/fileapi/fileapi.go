@@ -26,12 +26,20 @@ import (
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/server"
+	"github.com/quire-docs/quire/transform"
+	"github.com/quire-docs/quire/transform/webhook"
 )
 
 // Options are what an operator may set.
 type Options struct {
 	PublicURL *url.URL
 	Logger    *slog.Logger
+	// Engines convert files. Office says whether one of them opens office
+	// documents.
+	Engines transform.Set
+	Office  bool
+	// Hooks makes callbacks; nil makes none.
+	Hooks *webhook.Client
 }
 
 // Door serves the file service.
@@ -40,8 +48,6 @@ type Door struct {
 	ids *identity.Authority
 	opt Options
 	log *slog.Logger
-
-	guess *guesses
 }
 
 // New returns the door. Serve it at /api/v1/ and /1/.
@@ -52,7 +58,7 @@ func New(lib *library.Library, ids *identity.Authority, opt Options) *Door {
 	if opt.PublicURL == nil {
 		opt.PublicURL = &url.URL{}
 	}
-	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, guess: new(guesses)}
+	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger}
 }
 
 // call is one request with what is known of it.
@@ -67,7 +73,9 @@ type call struct {
 	media  bool // the token is of a media link: only its file may be read
 	// session is that of the browser that calls; nil for a bearer's call.
 	session *identity.Session
-	shape   shape
+	// link is the signed link that the call came by; nil for any other.
+	link  *viewerLink
+	shape shape
 }
 
 // shape is how answers are written: each API has its own.
@@ -100,6 +108,12 @@ var native = map[string]way{
 	"file/trash":                 {methods: "GET", do: trash},
 	"file/untrash":               {methods: "POST", do: untrash},
 	"file/shares":                {methods: "POST", do: share},
+	"file/changes":               {methods: "GET", do: changes},
+	"file/transform":             {methods: "POST GET", do: transformFile},
+	"file/get_viewer_secret":     {methods: "GET POST", do: getViewerSecret},
+	"file/refresh_viewer_secret": {methods: "GET POST", do: refreshViewerSecret},
+	"file/clear_viewer_secret":   {methods: "GET POST", do: clearViewerSecret},
+	"file/viewer_link":           {methods: "POST", do: makeLink},
 	"content/metadata":           {methods: "GET", do: metadata},
 	"content/list":               {methods: "GET", do: list},
 	"content/delta":              {methods: "GET", do: delta},
@@ -116,22 +130,34 @@ var native = map[string]way{
 	"content/ancestors":            {methods: "GET", do: ancestors},
 	"content/shared":               {methods: "GET", do: sharedWithMe},
 
-	"account":              {methods: "GET", do: account},
-	"account/people":       {methods: "GET", do: people},
-	"account/profile":      {methods: "POST", signed: true, do: profile},
-	"account/password":     {methods: "POST", signed: true, do: password},
-	"account/sessions":     {methods: "GET", signed: true, do: sessions},
-	"account/end_session":  {methods: "POST", signed: true, do: endSession},
-	"account/tokens":       {methods: "GET", signed: true, do: tokens},
-	"account/create_token": {methods: "POST", signed: true, do: createToken},
-	"account/revoke_token": {methods: "POST", signed: true, do: revokeToken},
-	"admin/users":          {methods: "GET", do: adminUsers},
-	"admin/add_user":       {methods: "POST", signed: true, do: addUser},
-	"admin/change_user":    {methods: "POST", signed: true, do: changeUser},
-	"admin/sites":          {methods: "GET", do: adminSites},
-	"admin/quota":          {methods: "POST", signed: true, do: setQuota},
-	"admin/uploads":        {methods: "GET", do: adminUploads},
-	"admin/events":         {methods: "GET", do: adminEvents},
+	"account":                {methods: "GET", do: account},
+	"account/people":         {methods: "GET", do: people},
+	"account/profile":        {methods: "POST", signed: true, do: profile},
+	"account/password":       {methods: "POST", signed: true, do: password},
+	"account/sessions":       {methods: "GET", signed: true, do: sessions},
+	"account/end_session":    {methods: "POST", signed: true, do: endSession},
+	"account/tokens":         {methods: "GET", signed: true, do: tokens},
+	"account/create_token":   {methods: "POST", signed: true, do: createToken},
+	"account/revoke_token":   {methods: "POST", signed: true, do: revokeToken},
+	"account/end_sessions":   {methods: "POST", signed: true, do: endSessions},
+	"account/apps":           {methods: "GET", signed: true, do: apps},
+	"account/end_app":        {methods: "POST", signed: true, do: endApp},
+	"account/factor":         {methods: "GET", signed: true, do: factor},
+	"account/begin_factor":   {methods: "POST", signed: true, do: beginFactor},
+	"account/confirm_factor": {methods: "POST", signed: true, do: confirmFactor},
+	"account/end_factor":     {methods: "POST", signed: true, do: endFactor},
+	"admin/users":            {methods: "GET", do: adminUsers},
+	"admin/add_user":         {methods: "POST", signed: true, do: addUser},
+	"admin/change_user":      {methods: "POST", signed: true, do: changeUser},
+	"admin/sites":            {methods: "GET", do: adminSites},
+	"admin/quota":            {methods: "POST", signed: true, do: setQuota},
+	"admin/uploads":          {methods: "GET", do: adminUploads},
+	"admin/events":           {methods: "GET", do: adminEvents},
+	"admin/engines":          {methods: "GET", do: adminEngines},
+	"admin/jobs":             {methods: "GET", do: adminJobs},
+	"admin/clients":          {methods: "GET", do: adminClients},
+	"admin/add_client":       {methods: "POST", signed: true, do: addClient},
+	"admin/remove_client":    {methods: "POST", signed: true, do: removeClient},
 }
 
 // ServeHTTP implements http.Handler.
@@ -154,6 +180,13 @@ func (c *call) serve() error {
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(c.r.URL.Path, "/api/v1/"), "/")
 	w, ok := native[name]
+	if rest, of := strings.CutPrefix(name, "file/transform/"); of {
+		id, n, whole := transformPath(rest)
+		w, ok = way{methods: "GET HEAD DELETE", do: func(c *call) error { return job(c, id) }}, whole
+		if n != "" {
+			w = way{methods: "GET HEAD", do: func(c *call) error { return jobResult(c, id, n) }}
+		}
+	}
 	if !ok {
 		return &statusError{status: http.StatusNotFound, code: "not_found", msg: "there is no such call: see the API reference"}
 	}
@@ -199,6 +232,9 @@ func (c *call) authenticate() error {
 		if cookie := identity.CookieOf(c.r); cookie != "" {
 			return c.signedIn(cookie)
 		}
+		if done, err := c.unsigned(); done {
+			return err
+		}
 	}
 	if h := c.r.Header.Get("Authorization"); h != "" {
 		scheme, rest, _ := strings.Cut(h, " ")
@@ -224,7 +260,31 @@ func (c *call) bearer(text string) (quire.Caller, error) {
 		}
 		return c.mediaBearer(c.ctx, signed)
 	}
+	if signed, ok := strings.CutPrefix(text, resultPrefix); ok {
+		return c.resultBearer(signed)
+	}
 	return c.ids.Bearer(c.ctx, text)
+}
+
+// unsigned lets in who has no credential but a signed link, where there can be
+// one.
+func (c *call) unsigned() (done bool, err error) {
+	name := strings.TrimSuffix(strings.TrimPrefix(c.r.URL.Path, "/api/v1/"), "/")
+	if _, job := strings.CutPrefix(name, "file/transform/"); name != "file/get" && name != "file/transform" && !job {
+		return false, nil
+	}
+	q, err := parseQuery(c.r.URL.RawQuery)
+	if err != nil {
+		return true, err
+	}
+	path := q.Get("path")
+	if name != "file/get" {
+		path = q.Get("location")
+	}
+	if path == "" {
+		return false, nil
+	}
+	return true, c.viaLink(q, path)
 }
 
 // site refuses sites that are not the caller's own.

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,6 +21,8 @@ import (
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/library/librarytest"
 	"github.com/quire-docs/quire/server"
+	"github.com/quire-docs/quire/transform"
+	"github.com/quire-docs/quire/transform/webhook"
 )
 
 // fixture is the door over a real store, behind the real server.
@@ -40,6 +44,9 @@ type settings struct {
 	library library.Options
 	server  server.Options
 	quota   int64
+	// convert starts conversions and callbacks, with the engines that need no
+	// other program.
+	convert bool
 }
 
 func open(t testing.TB) *fixture { return openWith(t, settings{}) }
@@ -61,12 +68,24 @@ func openWith(t testing.TB, s settings) *fixture {
 	f.http = httptest.NewUnstartedServer(nil)
 	l := f.http.Listener
 	serving, stop := context.WithCancel(ctx)
-	srv := server.New(fileapi.New(f.lib, f.ids, fileapi.Options{PublicURL: public}), s.server)
+	opt := fileapi.Options{PublicURL: public}
+	if s.convert {
+		opt.PublicURL, _ = url.Parse("http://" + l.Addr().String())
+		opt.Engines, opt.Hooks = transform.Set{transform.Native{}}, webhook.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
+	}
+	door := fileapi.New(f.lib, f.ids, opt)
+	var background sync.WaitGroup
+	if s.convert {
+		background.Go(func() { f.lib.RunConversions(serving, fileapi.Convert(opt.Engines), 2, time.Minute) })
+		background.Go(func() { f.lib.RunDeliveries(serving, door.Deliver, 5*time.Second) })
+	}
+	srv := server.New(door, s.server)
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(serving, l) }()
 	f.http.URL = "http://" + l.Addr().String()
 	t.Cleanup(func() {
 		stop()
+		background.Wait()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}

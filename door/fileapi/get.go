@@ -8,6 +8,7 @@ import (
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/transform"
 )
 
 // get is GET get: a file's content, or the ranges of it that are asked for.
@@ -34,8 +35,17 @@ func get(c *call) error {
 		return err
 	}
 	defer in.Close()
-	if err := c.asItIs(in); err != nil {
+	target, err := c.wanted(in.Entry.Name)
+	if err != nil {
 		return err
+	}
+	switch name := c.q.Get("subfile"); {
+	case name != "" && target != "":
+		return badParam("mime, subfile", "give one of them")
+	case name != "":
+		return c.subfile(in, name)
+	case target != "":
+		return c.rendition(in.Entry, in.Revision, target, inline)
 	}
 	d := describe(in.Entry)
 	d.Revision, d.Bytes = in.Revision, in.Size
@@ -48,20 +58,29 @@ func get(c *call) error {
 	return nil
 }
 
-// asItIs refuses what would need a conversion.
-func (c *call) asItIs(in *library.Content) error {
-	have := contentType(in.Entry.Name)
-	msg := ""
-	if c.q.Get("subfile") != "" {
-		msg = "members of archives cannot be given by themselves here: get the whole file"
+// wanted returns the type of the rendition that is asked for, or nothing for the
+// file as it is. It refuses what a signed link does not give: the file itself is
+// for download alone, but for a PDF that may be printed; what may be looked at
+// only is made anew even if it has the type already.
+func (c *call) wanted(name string) (target string, err error) {
+	if c.q.Get("mime") != "" {
+		if target = bareType(c.q.Get("mime")); target == "" {
+			return "", badParam("mime", "it is no MIME type")
+		}
 	}
-	if m := c.q.Get("mime"); m != "" && (bareType(m) != bareType(have) || bareType(m) == "") {
-		msg = "this server has no converter from " + have + " to " + clip(m) + ": get the original"
+	itself := target == "" || target == bareType(contentType(name)) && !c.has("width") && !c.has("page")
+	if c.link != nil && c.link.Permission != mayDownload {
+		switch {
+		case target == "" || c.q.Get("subfile") != "" || !c.link.Permission.gives(target):
+			return "", &statusError{status: http.StatusForbidden, code: "forbidden", msg: "the link does not permit this: it is for " + string(c.link.Permission)}
+		case target != transform.PDF:
+			itself = false
+		}
 	}
-	if msg == "" {
-		return nil
+	if itself {
+		return "", nil
 	}
-	return &statusError{status: http.StatusUnprocessableEntity, code: "conversion_unavailable", msg: msg}
+	return target, nil
 }
 
 // inline says whether the content is to be shown instead of saved.
@@ -84,6 +103,11 @@ func etag(id quire.NodeID, revision int64) string {
 // run is to be shown, and in a sandbox, so that a page which somebody uploaded
 // never runs as one of ours.
 func (c *call) content(in *library.Content, inline bool) {
+	c.contentAs(in, inline, etag(in.Entry.ID, in.Revision))
+}
+
+// contentAs is content with an entity tag of its own.
+func (c *call) contentAs(in *library.Content, inline bool, tag string) {
 	kind := contentType(in.Entry.Name)
 	bare := bareType(kind)
 	how := "attachment"
@@ -99,7 +123,7 @@ func (c *call) content(in *library.Content, inline bool) {
 	} else {
 		h.Set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'")
 	}
-	h.Set("ETag", etag(in.Entry.ID, in.Revision))
+	h.Set("ETag", tag)
 	h.Set("Cache-Control", "private, no-cache")
 	c.rangeUnit()
 	http.ServeContent(&contentWriter{ResponseWriter: c.w, c: c}, c.r, "", in.Entry.Modified, in.Reader(0, in.Size))

@@ -107,9 +107,9 @@ func TestMultipart(t *testing.T) {
 func TestConversionUnavailable(t *testing.T) {
 	f := open(t)
 	f.put("/d.docx", "x")
-	f.do("GET", "/api/v1/file/get?path=/d.docx&mime=application/pdf", nil).expect(t, "mime", 422, "conversion_unavailable")
-	f.do("GET", "/api/v1/file/get?path=/d.docx&mime=nonsense", nil).expect(t, "mime", 422, "conversion_unavailable")
-	f.do("GET", "/api/v1/file/get?path=/d.docx&subfile=word/document.xml", nil).expect(t, "subfile", 422, "conversion_unavailable")
+	f.do("GET", "/api/v1/file/get?path=/d.docx&mime=application/pdf", nil).expect(t, "mime", 503, "conversion_unavailable")
+	f.do("GET", "/api/v1/file/get?path=/d.docx&mime=nonsense", nil).expect(t, "mime", 415, "unsupported_source")
+	f.do("GET", "/api/v1/file/get?path=/d.docx&subfile=word/document.xml", nil).expect(t, "subfile", 422, "bad_archive")
 	f.do("GET", "/api/v1/file/get?path=/none&mime=application/pdf", nil).expect(t, "missing", 404, "not_found")
 	if a := f.do("GET", "/api/v1/file/get?path=/d.docx&mime=application/vnd.openxmlformats-officedocument.wordprocessingml.document", nil); a.StatusCode != 200 || string(a.body) != "x" {
 		t.Errorf("%d %s", a.StatusCode, a.body)

@@ -49,6 +49,9 @@ func parseQuery(text string) (url.Values, error) {
 	if err != nil {
 		return nil, badParam("query", "it cannot be read: percent-encode it")
 	}
+	if many := q["targets"]; len(many) > 1 { // the one that may be repeated
+		q.Set("targets", strings.Join(many, ","))
+	}
 	for k, v := range q {
 		if err := checkParam(k, v); err != nil {
 			return nil, err

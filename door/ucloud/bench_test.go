@@ -176,9 +176,16 @@ func TestLargeFiles(t *testing.T) {
 				c = f.again(u, at, size)
 			}
 			c.send(part[:n])
+			_, got, err := c.conn.Read(c.ctx)
+			for err != nil && strings.Contains(err.Error(), "another request") {
+				// The broken connection's frame came after all.
+				c = f.again(u, at, size)
+				c.send(part[:n])
+				_, got, err = c.conn.Read(c.ctx)
+			}
 			at += int64(n)
-			if got := c.read(); got != strconv.FormatInt(at, 10) {
-				t.Fatalf("got %s at %d", got, at)
+			if err != nil || string(got) != strconv.FormatInt(at, 10) {
+				t.Fatalf("got %s, %v at %d", got, err, at)
 			}
 		}
 		same("/v1.bin")

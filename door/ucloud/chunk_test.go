@@ -154,24 +154,40 @@ func TestSlowSenderIsCut(t *testing.T) {
 func TestParallelChunksAreRefused(t *testing.T) {
 	f := open(t, ucloud.Options{})
 	u := f.chunked("/main/a", "REJECT")
-	body, slow := io.Pipe()
-	r := chunk(u, 0, 8, make([]byte, 4))
-	r.Body, r.ContentLength = body, 4
 	first := make(chan int, 1)
-	go func() {
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			first <- 0
-			return
-		}
-		resp.Body.Close()
-		first <- resp.StatusCode
-	}()
-	slow.Write([]byte("01"))
+	begin := func() *io.PipeWriter {
+		body, slow := io.Pipe()
+		r := chunk(u, 0, 8, make([]byte, 4))
+		r.Body, r.ContentLength = body, 4
+		go func() {
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				first <- 0
+				return
+			}
+			resp.Body.Close()
+			first <- resp.StatusCode
+		}()
+		slow.Write([]byte("01"))
+		return slow
+	}
+	slow := begin()
 	// The first is under way once the server has read of it; until then the
-	// second may come first itself, and changes nothing.
+	// second may come first itself, and changes nothing, or is what the first is
+	// refused for, which then comes again.
 	for i := 0; ; i++ {
-		if a := f.send(chunk(u, 0, -1, nil)); a.status == 409 {
+		a := f.send(chunk(u, 0, -1, nil))
+		select {
+		case got := <-first:
+			if got != 409 {
+				t.Fatalf("the first got %d", got)
+			}
+			slow.Close()
+			slow = begin()
+			continue
+		default:
+		}
+		if a.status == 409 {
 			break
 		} else if i == 1000 {
 			t.Fatalf("got %d %s", a.status, a.body)

@@ -102,37 +102,3 @@ func (d *Door) seesRoot(r *http.Request, c quire.Caller) (bool, error) {
 	}
 	return err == nil, err
 }
-
-// The cookies that hold what somebody chose for their browser. They are no
-// secret, and the application's script sets them.
-const (
-	languageCookie = "quire-language"
-	themeCookie    = "quire-theme"
-)
-
-// languageOf is the language of the pages: the one that was chosen, or the first
-// that the browser asks for and that there is.
-func languageOf(r *http.Request) string {
-	if c, err := r.Cookie(languageCookie); err == nil {
-		if _, ok := texts[c.Value]; ok {
-			return c.Value
-		}
-	}
-	for part := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
-		tag, _, _ := strings.Cut(strings.TrimSpace(part), ";")
-		base, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		if _, ok := texts[base]; ok {
-			return base
-		}
-	}
-	return "en"
-}
-
-// themeOf is light or dark if one was chosen, else nothing: the system decides.
-func themeOf(r *http.Request) string {
-	c, err := r.Cookie(themeCookie)
-	if err != nil || c.Value != "light" && c.Value != "dark" {
-		return ""
-	}
-	return c.Value
-}

@@ -66,79 +66,17 @@ func do(t *testing.T, method, u, form string, head ...string) (*http.Response, s
 	return resp, string(b)
 }
 
-func TestSignInAndOut(t *testing.T) {
+// TestHome: who is not signed in is sent to sign in, and then to where they
+// wanted to go.
+func TestHome(t *testing.T) {
 	at := open(t)
-	if resp, _ := do(t, "GET", at+"/", ""); resp.StatusCode != 303 || resp.Header.Get("Location") != "/signin" {
-		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	for path, want := range map[string]string{"/": "/signin", "/files": "/signin?next=%2Ffiles", "/search?q=a+b": "/signin?next=%2Fsearch%3Fq%3Da%2Bb"} {
+		resp, _ := do(t, "GET", at+path, "")
+		if resp.StatusCode != 303 || resp.Header.Get("Location") != want {
+			t.Errorf("%s: %d %q", path, resp.StatusCode, resp.Header.Get("Location"))
+		}
 	}
-	resp, _ := do(t, "POST", at+"/signin", "login=Ann&password=correct+horse&next=/edit/x%3Fy=1")
-	if resp.StatusCode != 303 || resp.Header.Get("Location") != "/edit/x?y=1" || len(resp.Cookies()) != 1 {
-		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
-	}
-	c := resp.Cookies()[0]
-	if c.Name != "__Host-quire" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
-		t.Errorf("cookie %v", c)
-	}
-	cookie := c.Name + "=" + c.Value
-	if resp, _ := do(t, "GET", at+"/", "", "Cookie", cookie); resp.StatusCode != 303 || resp.Header.Get("Location") != "/shared" {
-		t.Errorf("%d %v", resp.StatusCode, resp.Header)
-	}
-	resp, page := do(t, "GET", at+"/signout", "", "Cookie", cookie)
-	if resp.StatusCode != 200 || !strings.Contains(page, "&lt;Ann&gt;") || strings.Contains(page, "<Ann>") {
-		t.Errorf("%d %s", resp.StatusCode, page)
-	}
-	if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || resp.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("%v", resp.Header)
-	}
-	if resp, _ := do(t, "POST", at+"/signout", "form=forged", "Cookie", cookie); resp.StatusCode != 403 {
-		t.Errorf("a forged form: %d", resp.StatusCode)
-	}
-	_, rest, _ := strings.Cut(page, `name="form" value="`)
-	form, _, _ := strings.Cut(rest, `"`)
-	if resp, _ := do(t, "POST", at+"/signout", url.Values{"form": {form}}.Encode(), "Cookie", cookie); resp.StatusCode != 303 {
+	if resp, _ := do(t, "GET", at+"/nowhere", ""); resp.StatusCode != 404 {
 		t.Errorf("%d", resp.StatusCode)
-	}
-	if resp, _ := do(t, "GET", at+"/", "", "Cookie", cookie); resp.StatusCode != 303 {
-		t.Errorf("still signed in: %d", resp.StatusCode)
-	}
-}
-
-// TestNowhereElse: the way back after signing in leads nowhere but here.
-func TestNowhereElse(t *testing.T) {
-	at := open(t)
-	for _, next := range []string{"https://evil.example.org/", "//evil.example.org", `/\evil.example.org`, "javascript:alert(1)", "/%0d%0aX: y", "evil", "", "/\t/evil.example.org"} {
-		resp, _ := do(t, "POST", at+"/signin", url.Values{"login": {"ann"}, "password": {"correct horse"}, "next": {next}}.Encode())
-		got := resp.Header.Get("Location")
-		u, err := url.Parse(got)
-		if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(got, "/") || strings.HasPrefix(got, "//") || strings.Contains(got, `\`) {
-			t.Errorf("%q leads to %q", next, got)
-		}
-	}
-}
-
-func TestGuessing(t *testing.T) {
-	at := open(t)
-	for i := range 5 {
-		if resp, page := do(t, "POST", at+"/signin", "login=ann&password=wrong"); resp.StatusCode != 401 || !strings.Contains(page, "is wrong") {
-			t.Errorf("guess %d: %d", i, resp.StatusCode)
-		}
-	}
-	if resp, _ := do(t, "POST", at+"/signin", "login=ANN&password=correct+horse"); resp.StatusCode != 429 {
-		t.Errorf("after five wrong ones: %d", resp.StatusCode)
-	}
-	if resp, _ := do(t, "POST", at+"/signin", "login=bob&password=wrong"); resp.StatusCode != 401 {
-		t.Errorf("another name: %d", resp.StatusCode)
-	}
-}
-
-func TestOtherSites(t *testing.T) {
-	at := open(t)
-	for _, head := range [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Origin", "https://evil.example.org"}} {
-		if resp, _ := do(t, "POST", at+"/signin", "login=ann&password=correct+horse", head...); resp.StatusCode != 403 || len(resp.Cookies()) != 0 {
-			t.Errorf("%v: %d", head, resp.StatusCode)
-		}
-	}
-	if resp, _ := do(t, "POST", at+"/signin", "login=ann&password=correct+horse", "Origin", "https://docs.example.org"); resp.StatusCode != 303 {
-		t.Errorf("our own: %d", resp.StatusCode)
 	}
 }

@@ -120,8 +120,8 @@ func wanted(send []piece, sent map[chunk.ID]bool, f chunk.ContentFilter, v *libr
 
 // frames answers with a message and the frames that f writes, whose size is
 // known before.
-func (c *call) frames(snap *library.Snapshot, message any, size int64, f func(*chunk.Writer) error) error {
-	b, err := json.Marshal(message)
+func (c *call) frames(snap *library.Snapshot, message json.Marshaler, size int64, f func(*chunk.Writer) error) error {
+	b, err := message.MarshalJSON()
 	if err != nil {
 		return err
 	}

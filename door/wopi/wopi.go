@@ -38,6 +38,8 @@ type Options struct {
 	Business, Education bool
 
 	Coauth Coauth
+	// SignIn is what the bootstrapper tells apps that are not signed in.
+	SignIn SignIn
 }
 
 // Door serves the WOPI operations and the pages that host the editors.

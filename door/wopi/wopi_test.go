@@ -58,6 +58,7 @@ func open(t testing.TB, change func(*wopi.Options)) *fixture {
 	mux := http.NewServeMux()
 	mux.Handle("/wopi/", f.door)
 	mux.Handle(wopi.AccessPath, f.door.AccessAPI())
+	mux.Handle(wopi.BootstrapperPath, f.door.Bootstrapper())
 	mux.Handle("/", f.door.Pages())
 	serving, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)

@@ -19,9 +19,14 @@ before(async () => {
 });
 after(() => browser?.close());
 
+/** Opens a browser in which nobody is signed in. */
+export function open(options = {}) {
+  return browser.newContext({ viewport: { width: 1280, height: 800 }, baseURL: base, locale: "en-GB", reducedMotion: "reduce", ...options });
+}
+
 /** Opens a window of somebody's. What goes wrong in it fails the test that closes it. */
 export async function signIn(login = "admin", options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, baseURL: base, locale: "en-GB", reducedMotion: "reduce", ...options });
+  const context = await open(options);
   const page = await context.newPage();
   page.setDefaultTimeout(15000);
   const problems = [];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { addUser, base, eventually, quire, signIn } from "./harness.mjs";
+import { accessible, addUser, base, eventually, quire, signIn } from "./harness.mjs";
 
 const pdf = `%PDF-1.4
 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
@@ -235,16 +235,17 @@ test("account: name, password, sessions, tokens", async () => {
 
   await page.goto("/account/security");
   await page.getByText("This browser").waitFor();
-  assert.equal(await page.locator(".rows li").count(), 2);
+  const sessions = page.locator(".panel", { has: page.getByRole("heading", { name: "Signed in" }) }).locator(".rows li");
+  assert.equal(await sessions.count(), 2);
   await page.getByLabel("Old password").fill("wrong wrong");
   await page.getByLabel("New password", { exact: true }).fill("another horse");
   await page.getByLabel("New password again").fill("another horse");
   await page.getByRole("button", { name: "Change password" }).click();
-  await page.getByText("The old password is wrong").waitFor();
+  await page.getByText("The password is wrong").waitFor();
   await page.getByLabel("Old password").fill("correct horse");
   await page.getByRole("button", { name: "Change password" }).click();
   await page.getByText("The password is changed").waitFor();
-  await page.waitForFunction(() => document.querySelectorAll(".rows li").length === 1);
+  await eventually(async () => (await sessions.count()) === 1);
   await other.page.goto("/files");
   assert.match(other.page.url(), /signin/, "signed out elsewhere");
   await other.close();
@@ -279,11 +280,90 @@ test("administration: users, quota, uploads, what happened", async () => {
   await page.getByLabel("Gigabytes").fill("50");
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText(/of 50 GB used/).first().waitFor();
+  await page.locator(".rows li", { hasText: "/readyz" }).getByText("works").waitFor();
   await page.goto("/admin/audit");
   await page.locator("td", { hasText: "quota: 50000000000" }).waitFor();
   await page.goto("/admin/uploads");
   await page.getByRole("heading", { name: "Uploads" }).waitFor();
+  await me.put("/made.txt", "words");
+  await me.api("POST", "file/transform", { location: "/made.txt", targets: "text/html" });
+  await page.goto("/admin/conversions");
+  await page.getByText("built in").waitFor();
+  await page.getByText("No editor is configured").waitFor();
+  await page.locator("td", { hasText: "/made.txt" }).waitFor();
+  await accessible(page, "conversions");
   const [site] = (await me.api("GET", "admin/sites")).sites;
   await me.api("POST", "admin/quota", { id: site.id, quota: "0" });
+  await me.close();
+});
+
+/** A zip archive of stored members, which is what office documents are. */
+function archive(parts) {
+  const table = Array.from({ length: 256 }, (_, n) => {
+    for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
+    return n >>> 0;
+  });
+  const crc = (b) => (~b.reduce((c, x) => table[(c ^ x) & 255] ^ (c >>> 8), -1)) >>> 0;
+  const files = [];
+  const index = [];
+  let at = 0;
+  for (const [name, text] of Object.entries(parts)) {
+    const n = Buffer.from(name);
+    const d = Buffer.from(text);
+    const head = Buffer.alloc(26);
+    head.writeUInt16LE(20, 0);
+    head.writeUInt32LE(crc(d), 10);
+    head.writeUInt32LE(d.length, 14);
+    head.writeUInt32LE(d.length, 18);
+    head.writeUInt16LE(n.length, 22);
+    files.push(Buffer.from("PK\x03\x04"), head, n, d);
+    const where = Buffer.alloc(16);
+    where.writeUInt32LE(at, 12);
+    index.push(Buffer.from("PK\x01\x02\x14\x00"), head, where.subarray(2), n);
+    at += 30 + n.length + d.length;
+  }
+  const dir = Buffer.concat(index);
+  const end = Buffer.alloc(18);
+  end.writeUInt16LE(Object.keys(parts).length, 4);
+  end.writeUInt16LE(Object.keys(parts).length, 6);
+  end.writeUInt32LE(dir.length, 8);
+  end.writeUInt32LE(at, 12);
+  return Buffer.concat([...files, dir, Buffer.from("PK\x05\x06"), end]);
+}
+
+test("office documents: what a revision changed, and a preview where there is an engine", async () => {
+  const me = await signIn();
+  const { page, row } = me;
+  const e = await me.folder("office", { "plan.docx": archive({ "word/document.xml": "one", "word/styles.xml": "same" }) });
+  await me.put("/office/plan.docx", archive({ "word/document.xml": "two", "word/styles.xml": "same", "word/media/new.png": "x" }));
+  await page.goto(`/files/${e.uid}`);
+  const [file] = (await me.api("GET", "content/list", { uid: e.uid })).contents.filter((x) => x.filename === "plan.docx");
+  await page.goto(`/files/${e.uid}?details=history.${file.uid}`);
+  await page.getByText("What revision 2 changed").click();
+  await page.locator(".changes li", { hasText: "word/document.xml" }).getByText("changed", { exact: true }).waitFor();
+  await page.locator(".changes li", { hasText: "word/media/new.png" }).getByText("added", { exact: true }).waitFor();
+  assert.equal(await page.locator(".changes li").count(), 2);
+  await accessible(page, "what changed");
+
+  // A signed link opens without an account, and gives what it says.
+  await me.put("/office/note.txt", "for you");
+  const [note] = (await me.api("GET", "content/list", { uid: e.uid })).contents.filter((x) => x.filename === "note.txt");
+  await page.goto(`/files/${e.uid}?details=sharing.${note.uid}`);
+  await page.getByLabel("It lets them").selectOption("download");
+  await page.locator("form", { hasText: "Signed link" }).getByRole("button", { name: "Create" }).click();
+  const link = await page.locator(".sharing .secret code").textContent();
+  await accessible(page, "signed link");
+  const answer = await fetch(link);
+  assert.equal(await answer.text(), "for you");
+  assert.equal((await fetch(link.replace("note.txt", "plan.docx"))).status, 400);
+
+  const { engines } = await me.api("GET", "admin/engines");
+  if (engines.some((x) => x.engine === "LibreOffice" && x.ok)) {
+    await me.put("/office/memo.rtf", "{\\rtf1 A memo to all}");
+    const [memo] = (await me.api("GET", "content/list", { uid: e.uid })).contents.filter((x) => x.filename === "memo.rtf");
+    await page.goto(`/files/${e.uid}?preview=${memo.uid}`);
+    await page.locator("iframe.preview-frame").waitFor({ timeout: 60000 });
+  }
+  await row("plan.docx").first().waitFor();
   await me.close();
 });

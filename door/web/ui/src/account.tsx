@@ -6,6 +6,7 @@ import { Meter, setTheme } from "./look";
 import { confirmDialog } from "./actions";
 import { get, post } from "./api";
 import { language, languages, t, when, whenExactly } from "./i18n";
+import { Apps, SecondFactor } from "./factor";
 import { Link } from "./router";
 import { Button, Field, IconButton, Problem, say, Select, useTask, useTitle } from "./ui";
 
@@ -174,6 +175,8 @@ function Security() {
           ))}
         </ul>
       </div>
+      <SecondFactor />
+      <Apps />
     </>
   );
 }

@@ -4,6 +4,8 @@ import { useEffect, useState } from "preact/hooks";
 import { boot } from "./boot";
 import { get, post } from "./api";
 import { TabLinks } from "./account";
+import { Clients } from "./clients";
+import { Bars, Conversions, Health } from "./engines";
 import { doorName, Meter } from "./look";
 import { has, size, t, when, whenExactly } from "./i18n";
 import { Button, Dialog, dialogs, Field, Problem, say, Select, useTask, useTitle } from "./ui";
@@ -15,8 +17,8 @@ export function AdminPage({ tab }: { tab: string }) {
       <header class="page-head">
         <h1 class="crumb-here">{t("administration")}</h1>
       </header>
-      <TabLinks base="/admin" tab={tab} tabs={[["", t("users")], ["storage", t("storage")], ["uploads", t("uploads")], ["audit", t("audit")]]} />
-      <div class="page-scroll">{tab === "storage" ? <Storage /> : tab === "uploads" ? <OpenUploads /> : tab === "audit" ? <Audit /> : <Users />}</div>
+      <TabLinks base="/admin" tab={tab} tabs={[["", t("users")], ["storage", t("storage")], ["uploads", t("uploads")], ["conversions", t("conversions")], ["clients", t("clients")], ["audit", t("audit")]]} />
+      <div class="page-scroll">{tab === "storage" ? <><Storage /><Health /></> : tab === "uploads" ? <OpenUploads /> : tab === "conversions" ? <Conversions /> : tab === "clients" ? <Clients /> : tab === "audit" ? <Audit /> : <Users />}</div>
     </section>
   );
 }
@@ -190,6 +192,7 @@ function Storage() {
     <div class="panel">
       <h2>{t("storage")}</h2>
       <Problem text={error} />
+      {list.length > 1 && <Bars bytes rows={list.map((s) => [`${s.account}/${s.instance}`, s.used])} />}
       <ul class="rows">
         {list.map((s) => (
           <li key={s.id}>

@@ -138,11 +138,44 @@ function History({ e }: { e: Entry }) {
                 </Button>
               )}
             </div>
+            {r.revision > 1 && /\.(docx|xlsx|pptx|odt|ods|odp)$/i.test(e.filename) && <Changes e={e} r={r} />}
           </li>
         ))}
       </ol>
       {more && <Button onClick={() => void load(list!.at(-1)!.revision)}>{t("older")}</Button>}
     </>
+  );
+}
+
+interface Part {
+  name: string;
+  change: "added" | "changed" | "removed";
+}
+
+/** Tells which parts of a document a revision changed, when it is asked. */
+function Changes({ e, r }: { e: Entry; r: Revision }) {
+  const [parts, setParts] = useState<Part[] | null>(null);
+  const { error, run } = useTask();
+  return (
+    <details
+      class="changes"
+      onToggle={(ev) => {
+        if (ev.currentTarget.open && !parts) void run(async () => setParts((await get<{ parts: Part[] }>("file/changes", { uid: e.uid, revision: r.revision })).parts));
+      }}
+    >
+      <summary>{t("whatChanged", { n: r.revision })}</summary>
+      <Problem text={error} />
+      {parts && (
+        <ul>
+          {parts.map((p) => (
+            <li key={p.name}>
+              <span class="badge">{t(`change.${p.change}` as "change.added")}</span> {p.name}
+            </li>
+          ))}
+          {!parts.length && <li class="quiet">{t("nothingChanged")}</li>}
+        </ul>
+      )}
+    </details>
   );
 }
 
@@ -260,7 +293,40 @@ function SharingOf({ e }: { e: Entry }) {
           </ul>
         </>
       )}
+      {boot.admin && !e.is_dir && <ViewerLink e={e} />}
     </div>
+  );
+}
+
+/** Makes a signed link to a file, for people without an account. */
+function ViewerLink({ e }: { e: Entry }) {
+  const [permission, setPermission] = useState("preview");
+  const [days, setDays] = useState("7");
+  const [url, setURL] = useState("");
+  const { busy, error, run } = useTask();
+  const mime = { preview: "image/png", print: "application/pdf", download: undefined }[permission];
+  return (
+    <form
+      onSubmit={(ev) => {
+        ev.preventDefault();
+        void run(async () => setURL((await post<{ url: string }>("file/viewer_link", { path: e.path, permission, mime, expires_in: Number(days) * 86400 })).url));
+      }}
+    >
+      <h3>{t("viewerLink")}</h3>
+      <p class="quiet">{t("viewerLinkHint")}</p>
+      <Select label={t("viewerMay")} value={permission} options={[["preview", t("may.preview")], ["print", t("may.print")], ["download", t("may.download")]]} onPick={setPermission} />
+      <Select label={t("viewerEnds")} value={days} options={[["1", t("days", { n: 1 })], ["7", t("days", { n: 7 })], ["30", t("days", { n: 30 })], ["0", t("never")]]} onPick={setDays} />
+      <Problem text={error} />
+      <Button type="submit" disabled={busy}>
+        {t("create")}
+      </Button>
+      {url && (
+        <div class="secret" role="status">
+          <code>{url}</code>
+          <Button onClick={() => void copyText(url)}>{t("copyLink")}</Button>
+        </div>
+      )}
+    </form>
   );
 }
 

@@ -105,7 +105,10 @@ function tusFailure(e: Error): unknown {
     text = answer.getBody().trim();
   }
   const status = answer.getStatus();
+  // tus answers in plain text.
   if (!code && status === 409 && /exists/.test(text)) code = "exists";
+  if (!code && status === 507) code = /quota/.test(text) ? "quota_exceeded" : "no_space";
+  if (!code && status === 423) code = "locked";
   const key = `error.${code}`;
   return new Failure(status, code, has(key) ? t(key) : text.slice(0, 300) || t("error.status", { status }));
 }

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { contentURL, type Entry } from "./api";
 import { extension, kindOf, Sheet } from "./icons";
 
@@ -9,6 +9,10 @@ let served = false;
 
 const direct = new Set(["png", "jpg", "jpeg", "gif", "webp", "avif", "bmp", "svg"]);
 const small = 3_000_000;
+
+// Seconds until a picture that is still being made is asked for again. No request
+// waits for it: those would hold all of the browser's connections to the server.
+const pauses = [2, 5, 15, 30];
 
 function sources(e: Entry): string[] {
   const list: string[] = [];
@@ -24,8 +28,20 @@ function sources(e: Entry): string[] {
 export function Thumb({ entry }: { entry: Entry }) {
   const [from] = useState(() => sources(entry));
   const [at, setAt] = useState(0);
-  const src = entry.bytes ? from[at] : undefined;
-  if (!src)
+  const [tries, setTries] = useState(0);
+  const [resting, setResting] = useState(false);
+  useEffect(() => {
+    if (!resting) return;
+    const timer = setTimeout(() => {
+      setTries(tries + 1);
+      setResting(false);
+    }, pauses[tries]! * 1000);
+    return () => clearTimeout(timer);
+  }, [resting]);
+  let src = entry.bytes ? from[at] : undefined;
+  const made = src?.includes("mime=");
+  if (made) src = `${src}&wait=0${tries ? `&try=${tries}` : ""}`;
+  if (!src || resting)
     return (
       <span class="thumb">
         <Sheet entry={entry} size={64} />
@@ -37,15 +53,19 @@ export function Thumb({ entry }: { entry: Entry }) {
         key={src}
         src={src}
         alt=""
-        class={src.includes("mime=") ? "rendition" : ""}
+        class={made ? "rendition" : ""}
         loading="lazy"
         decoding="async"
         draggable={false}
         onLoad={() => {
-          if (src.includes("mime=")) served = true;
+          if (made) served = true;
         }}
         onError={() => {
-          if (src.includes("mime=")) refused++;
+          if (made && from.length === 1 && tries < pauses.length) {
+            setResting(true);
+            return;
+          }
+          if (made) refused++;
           setAt(at + 1);
         }}
       />

@@ -1,0 +1,393 @@
+// Package libreoffice converts documents with LibreOffice, which runs as a
+// separate process for each conversion: without a network where the system
+// allows that, within limits of memory, time and output, and in a process group
+// of its own that is killed as a whole.
+package libreoffice
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/quire-docs/quire/transform"
+)
+
+// Options are what an operator may set.
+type Options struct {
+	// Program is soffice; empty looks for it in the usual places.
+	Program string
+	// Workers is how many run at the same time, each with a profile of its own;
+	// 0 is 1.
+	Workers int
+	// Memory is the most address space that one may take, in bytes; 0 is 4 GiB.
+	Memory int64
+	// Output is the largest file that one may write, in bytes; 0 is 1 GiB.
+	Output int64
+	// Folder is where profiles and documents are while they are converted; empty
+	// is the system's folder for temporary files.
+	Folder string
+}
+
+// Engine is a transform.Engine.
+type Engine struct {
+	opt      Options
+	program  string
+	folder   string
+	profiles chan string // of workers that are free
+	attr     syscall.SysProcAttr
+	offline  bool
+}
+
+var _ transform.Engine = (*Engine)(nil)
+
+// ErrNotFound is what New returns where there is no LibreOffice.
+var ErrNotFound = errors.New("LibreOffice was not found: install it, or say where soffice is")
+
+// usual are the places where soffice is.
+var usual = []string{"soffice", "libreoffice", "/usr/lib/libreoffice/program/soffice", "/opt/libreoffice/program/soffice", "/Applications/LibreOffice.app/Contents/MacOS/soffice"}
+
+// New looks for LibreOffice. Close gives back what it takes.
+func New(opt Options) (*Engine, error) {
+	if opt.Workers <= 0 {
+		opt.Workers = 1
+	}
+	if opt.Memory <= 0 {
+		opt.Memory = 4 << 30
+	}
+	if opt.Output <= 0 {
+		opt.Output = 1 << 30
+	}
+	e := &Engine{opt: opt, profiles: make(chan string, opt.Workers)}
+	places := usual
+	if opt.Program != "" {
+		places = []string{opt.Program}
+	}
+	for _, p := range places {
+		found, err := exec.LookPath(p)
+		if err != nil {
+			continue
+		}
+		if real, err := filepath.EvalSymlinks(found); err == nil {
+			found = real
+		}
+		e.program = found
+		// soffice is a script that starts a program that starts this one. Without
+		// the two there is one process to look after.
+		if bin := filepath.Join(filepath.Dir(found), "soffice.bin"); executable(bin) {
+			e.program = bin
+		}
+		break
+	}
+	if e.program == "" {
+		return nil, ErrNotFound
+	}
+	var err error
+	if e.folder, err = os.MkdirTemp(opt.Folder, "quire-libreoffice-"); err != nil {
+		return nil, err
+	}
+	for i := range opt.Workers {
+		e.profiles <- filepath.Join(e.folder, "profile"+strconv.Itoa(i))
+	}
+	e.isolate()
+	return e, nil
+}
+
+func executable(name string) bool {
+	st, err := os.Stat(name)
+	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
+}
+
+// Close removes profiles and what else was left. No conversion may run.
+func (e *Engine) Close() error { return os.RemoveAll(e.folder) }
+
+// Offline says whether conversions run without a network.
+func (e *Engine) Offline() bool { return e.offline }
+
+// Name implements transform.Engine.
+func (e *Engine) Name() string { return "LibreOffice" }
+
+// Check implements transform.Engine: it asks the program for its version.
+func (e *Engine) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	dir, err := os.MkdirTemp(e.folder, "check-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	out, err := e.run(ctx, dir, "-env:UserInstallation="+fileURL(filepath.Join(dir, "profile")), "--version")
+	if err == nil && !bytes.Contains(out, []byte("LibreOffice")) {
+		err = fmt.Errorf("it does not tell its version: %.200q", out)
+	}
+	return err
+}
+
+// family is which of LibreOffice's applications opens a document.
+type family string
+
+const (
+	writer  family = "writer"
+	calc    family = "calc"
+	impress family = "impress"
+	draw    family = "draw"
+)
+
+// source is how a kind is opened. The filter is named, so that nothing is taken
+// for what it is not.
+type source struct {
+	family family
+	filter string
+}
+
+var sources = map[transform.Kind]source{
+	"docx": {writer, "MS Word 2007 XML"}, "odt": {writer, "writer8"}, "doc": {writer, "MS Word 97"}, "rtf": {writer, "Rich Text Format"},
+	"txt": {writer, "Text (encoded):UTF8"}, "html": {writer, "HTML (StarWriter)"},
+	"xlsx": {calc, "Calc MS Excel 2007 XML"}, "ods": {calc, "calc8"}, "xls": {calc, "MS Excel 97"}, "csv": {calc, "Text - txt - csv (StarCalc):44,34,76,1"},
+	"pptx": {impress, "Impress MS PowerPoint 2007 XML"}, "odp": {impress, "impress8"}, "ppt": {impress, "MS PowerPoint 97"},
+	"odg": {draw, "draw8"}, "pdf": {draw, "draw_pdf_import"},
+}
+
+// result is how a type is written.
+type result struct {
+	ext    string
+	filter string
+	begins string // what every such file begins with
+}
+
+var results = map[string]map[family]result{
+	transform.PDF: {
+		writer: {"pdf", "writer_pdf_Export", "%PDF-"}, calc: {"pdf", "calc_pdf_Export", "%PDF-"},
+		impress: {"pdf", "impress_pdf_Export", "%PDF-"}, draw: {"pdf", "draw_pdf_Export", "%PDF-"},
+	},
+	transform.PNG: {
+		writer: {"png", "writer_png_Export", "\x89PNG"}, calc: {"png", "calc_png_Export", "\x89PNG"},
+		impress: {"png", "impress_png_Export", "\x89PNG"}, draw: {"png", "draw_png_Export", "\x89PNG"},
+	},
+	transform.HTML: {
+		writer: {"html", "XHTML Writer File", "<?xml"}, calc: {"html", "XHTML Calc File", "<?xml"},
+		impress: {"html", "XHTML Impress File", "<?xml"}, draw: {"html", "XHTML Draw File", "<?xml"},
+	},
+	transform.Text: {writer: {"txt", "Text (encoded):UTF8", ""}, calc: {"csv", "Text - txt - csv (StarCalc):44,34,76,1", ""}},
+	transform.CSV:  {calc: {"csv", "Text - txt - csv (StarCalc):44,34,76,1", ""}},
+	transform.DOCX: {writer: {"docx", "MS Word 2007 XML", "PK"}}, transform.ODT: {writer: {"odt", "writer8", "PK"}},
+	transform.XLSX: {calc: {"xlsx", "Calc MS Excel 2007 XML", "PK"}}, transform.ODS: {calc: {"ods", "calc8", "PK"}},
+	transform.PPTX: {impress: {"pptx", "Impress MS PowerPoint 2007 XML", "PK"}}, transform.ODP: {impress: {"odp", "impress8", "PK"}},
+}
+
+// Serves implements transform.Engine.
+func (e *Engine) Serves(k transform.Kind, target string) bool {
+	s, ok := sources[k]
+	if !ok || k == "pdf" && target != transform.PNG {
+		return false
+	}
+	_, ok = results[target][s.family]
+	return ok
+}
+
+// Convert implements transform.Engine.
+func (e *Engine) Convert(ctx context.Context, k transform.Kind, src transform.Source, t transform.Target, w io.Writer) error {
+	var profile string
+	select {
+	case profile = <-e.profiles:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { e.profiles <- profile }()
+	dir, err := os.MkdirTemp(e.folder, "work-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	in := filepath.Join(dir, "source."+string(k))
+	if err := copyTo(in, src); err != nil {
+		return err
+	}
+	from, to := sources[k], results[t.Type][sources[k].family]
+	if t.Type == transform.PNG && t.Page > 1 {
+		// Pictures are of the first page, so the page is made one.
+		pdf := results[transform.PDF][from.family]
+		pdf.filter += `:{"PageRange":{"type":"string","value":"` + strconv.Itoa(t.Page) + `"}}`
+		if in, err = e.step(ctx, profile, filepath.Join(dir, "page"), in, from, pdf); err != nil {
+			var final *transform.SourceError
+			if errors.As(err, &final) {
+				err = &transform.SourceError{Reason: "there is no page " + strconv.Itoa(t.Page) + ", or the document cannot be opened"}
+			}
+			return err
+		}
+		from, to = sources["pdf"], results[transform.PNG][draw]
+	}
+	out, err := e.step(ctx, profile, filepath.Join(dir, "out"), in, from, to)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(out)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if t.Type == transform.PNG && t.Width > 0 {
+		return transform.Thumbnail(f, t.Width, w)
+	}
+	if t.Type == transform.Text || t.Type == transform.CSV {
+		mark := make([]byte, 3)
+		if n, err := io.ReadFull(f, mark); err == nil && string(mark) != "\ufeff" || err != nil {
+			if _, err := w.Write(mark[:n]); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = io.Copy(w, f)
+	return err
+}
+
+func copyTo(name string, src transform.Source) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, io.NewSectionReader(src, 0, src.Size))
+	return errors.Join(err, f.Close())
+}
+
+// step makes one file of another and returns its name.
+func (e *Engine) step(ctx context.Context, profile, dir, in string, from source, to result) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if err := prepare(profile); err != nil {
+		return "", err
+	}
+	args := []string{
+		"-env:UserInstallation=" + fileURL(profile), "--headless", "--invisible", "--norestore", "--nolockcheck", "--nodefault", "--nologo", "--nofirststartwizard",
+		"--infilter=" + from.filter, "--convert-to", to.ext + ":" + to.filter, "--outdir", dir, in,
+	}
+	name := filepath.Join(dir, strings.TrimSuffix(filepath.Base(in), filepath.Ext(in))+"."+to.ext)
+	said, err := e.run(ctx, dir, args...)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == restart && missing(name) {
+		said, err = e.run(ctx, dir, args...) // a new profile wants it to start again
+	}
+	if ctx.Err() != nil {
+		_ = os.RemoveAll(profile) // what was killed may have left it half-written
+		return "", ctx.Err()
+	}
+	// Its exit code says nothing: whether there is a file, and what it begins
+	// with, does.
+	switch ok, ferr := e.whole(name, to.begins); {
+	case ferr != nil:
+		return "", ferr
+	case ok:
+		return name, nil
+	case err != nil: // it crashed, or was killed by a limit
+		_ = os.RemoveAll(profile)
+		return "", fmt.Errorf("it broke down (%w): %.300s", err, bytes.TrimSpace(said))
+	}
+	return "", &transform.SourceError{Reason: "the document cannot be opened: it is damaged, or protected by a password"}
+}
+
+// restart is the exit code by which LibreOffice asks to be started again.
+const restart = 81
+
+func missing(name string) bool {
+	_, err := os.Stat(name)
+	return err != nil
+}
+
+// whole says whether a file is there that begins as it should.
+func (e *Engine) whole(name, begins string) (bool, error) {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	if st.Size() >= e.opt.Output {
+		return false, &transform.SourceError{Reason: "the result is larger than is allowed"}
+	}
+	head := make([]byte, len(begins))
+	if _, err := io.ReadFull(f, head); err != nil && len(begins) > 0 {
+		return false, nil
+	}
+	return string(head) == begins, nil
+}
+
+// settings turn off what documents could reach out with: macros and links that
+// are brought up to date.
+const settings = `<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry" xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
+<item oor:path="/org.openoffice.Office.Common/Security/Scripting"><prop oor:name="MacroSecurityLevel" oor:op="fuse"><value>3</value></prop></item>
+<item oor:path="/org.openoffice.Office.Common/Security/Scripting"><prop oor:name="DisableMacrosExecution" oor:op="fuse"><value>true</value></prop></item>
+<item oor:path="/org.openoffice.Office.Common/Security/Scripting"><prop oor:name="BlockUntrustedRefererLinks" oor:op="fuse"><value>true</value></prop></item>
+<item oor:path="/org.openoffice.Office.Common/Load"><prop oor:name="UpdateLinks" oor:op="fuse"><value>0</value></prop></item>
+<item oor:path="/org.openoffice.Office.Writer/Content/Update"><prop oor:name="Link" oor:op="fuse"><value>2</value></prop></item>
+<item oor:path="/org.openoffice.Office.Calc/Content/Update"><prop oor:name="Link" oor:op="fuse"><value>2</value></prop></item>
+</oor:items>
+`
+
+// prepare makes a profile if there is none.
+func prepare(profile string) error {
+	user := filepath.Join(profile, "user")
+	file := filepath.Join(user, "registrymodifications.xcu")
+	if !missing(file) {
+		return nil
+	}
+	if err := os.MkdirAll(user, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(settings), 0o600)
+}
+
+func fileURL(name string) string { return (&url.URL{Scheme: "file", Path: name}).String() }
+
+// limits sets what the system is to hold the program to, and becomes it.
+const limits = `ulimit -c 0; ulimit -v "$1"; ulimit -f "$2"; shift 2; exec "$@"`
+
+// run runs the program to its end, or kills it with all that it has started.
+func (e *Engine) run(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	all := append([]string{"-c", limits, "sh", strconv.FormatInt(e.opt.Memory>>10, 10), strconv.FormatInt(e.opt.Output>>9, 10), e.program}, args...)
+	cmd := exec.CommandContext(ctx, "/bin/sh", all...)
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "TMPDIR=" + dir, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "SAL_USE_VCLPLUGIN=svp"}
+	attr := e.attr
+	cmd.SysProcAttr = &attr
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	out := &tail{}
+	cmd.Stdout, cmd.Stderr = out, out
+	// The system ends the program when the thread that started it ends, so that
+	// thread stays until the program has ended.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind; mostly nothing
+	}
+	return out.b, err
+}
+
+// tail keeps the first bytes that a program writes.
+type tail struct{ b []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	if room := 4096 - len(t.b); room > 0 {
+		t.b = append(t.b, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}

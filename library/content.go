@@ -33,7 +33,20 @@ type Content struct {
 	inline      map[quire.SegmentID][]byte // bytes that live in the catalog
 	inlineBytes int                        // how many of them were read by data
 	file        openFile                   // the local file that was used last
+	block       block                      // what was read last of a remote segment
 }
+
+// block is a part of an extent. Its bytes do not change.
+type block struct {
+	extent int
+	start  int64 // within the extent
+	data   []byte
+}
+
+// blockSize is how much of a segment that is no local file is read for a small
+// read, since each read of a bucket costs a request: whoever reads a document in
+// small steps is likely to go on beside.
+const blockSize = 256 << 10
 
 type openFile struct {
 	id quire.SegmentID
@@ -328,7 +341,7 @@ func (c *Content) ReadAt(p []byte, offset int64) (n int, err error) {
 		x := c.extents[i]
 		skip := offset - c.starts[i]
 		part := p[n:min(len(p), n+int(min(x.Length-skip, int64(len(p)))))]
-		m, err := c.readSegment(part, x.Segment, x.Offset+skip)
+		m, err := c.readExtent(part, i, skip)
 		n += m
 		offset += int64(m)
 		if err != nil {
@@ -338,30 +351,52 @@ func (c *Content) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
-func (c *Content) readSegment(p []byte, id quire.SegmentID, offset int64) (int, error) {
-	if id.InCatalog() {
-		data, err := c.data(id)
+// readExtent reads from an offset of an extent, within it.
+func (c *Content) readExtent(p []byte, i int, skip int64) (int, error) {
+	x := c.extents[i]
+	if x.Segment.InCatalog() {
+		data, err := c.data(x.Segment)
 		if err != nil {
 			return 0, err
 		}
-		if int64(len(data)) < offset+int64(len(p)) {
-			return 0, damaged(id, quire.ErrNotFound)
+		if int64(len(data)) < x.Offset+skip+int64(len(p)) {
+			return 0, damaged(x.Segment, quire.ErrNotFound)
 		}
-		return copy(p, data[offset:]), nil
+		return copy(p, data[x.Offset+skip:]), nil
 	}
-	f, err := c.localFile(id)
+	f, err := c.localFile(x.Segment)
 	if err != nil {
 		return 0, err
 	}
 	if f != nil {
-		return f.ReadAt(p, offset)
+		return f.ReadAt(p, x.Offset+skip)
 	}
-	r, err := c.l.blobs.Open(c.ctx, blobKey(id), offset, int64(len(p)))
+	if len(p) >= blockSize {
+		return c.readRemote(p, x, skip)
+	}
+	c.mu.Lock()
+	b := c.block
+	c.mu.Unlock()
+	if start := skip - skip%blockSize; b.data == nil || b.extent != i || b.start != start {
+		b = block{extent: i, start: start, data: make([]byte, min(blockSize, x.Length-start))}
+		if _, err := c.readRemote(b.data, x, start); err != nil {
+			return 0, err
+		}
+		c.mu.Lock()
+		c.block = b
+		c.mu.Unlock()
+	}
+	return copy(p, b.data[skip-b.start:]), nil
+}
+
+func (c *Content) readRemote(p []byte, x quire.Extent, skip int64) (int, error) {
+	r, err := c.l.blobs.Open(c.ctx, blobKey(x.Segment), x.Offset+skip, int64(len(p)))
 	if err != nil {
-		return 0, damaged(id, err)
+		return 0, damaged(x.Segment, err)
 	}
 	defer r.Close()
-	return io.ReadFull(r, p)
+	n, err := io.ReadFull(r, p)
+	return n, storage(err)
 }
 
 // localFile returns the file that a segment is, kept open for the next read;

@@ -190,6 +190,18 @@ func (s *Store) File(ctx context.Context, key Key) (f *os.File, ok bool, err err
 	return f, true, err
 }
 
+// Presign makes a URL of the storage itself by which anybody can read a segment
+// for a while. ok is false, and the rest nothing, if the driver has no such URLs;
+// see Presigner.
+func (s *Store) Presign(ctx context.Context, key Key, link Link) (text string, ok bool, err error) {
+	p, ok := s.driver.(Presigner)
+	if !ok {
+		return "", false, nil
+	}
+	text, err = p.Presign(ctx, key, link)
+	return text, err == nil, err
+}
+
 // Stat describes the object under key, or gives ErrNotFound.
 func (s *Store) Stat(ctx context.Context, key Key) (info Info, err error) {
 	defer s.observe(OpStat, time.Now(), nil, &err)

@@ -284,6 +284,35 @@ func (c *Content) WriteRange(w io.Writer, offset, length int64) (written int64, 
 	return written, nil
 }
 
+// presignedLife is for how long a presigned URL is good. A download that has begun
+// goes on.
+const presignedLife = 2 * time.Minute
+
+// Presigned returns a URL of the storage itself by which anybody can fetch the
+// content within the next two minutes, with the given Content-Type and
+// Content-Disposition; or nothing if there can be none: the storage has no such
+// URLs, or the content is not one whole segment. Whoever asks makes sure that the
+// caller may download the file.
+func (c *Content) Presigned(kind, disposition string) (string, error) {
+	if len(c.extents) != 1 || c.extents[0].Segment.InCatalog() || c.extents[0].Offset != 0 {
+		return "", nil
+	}
+	x := c.extents[0]
+	var s quire.Segment
+	err := c.l.view(c.ctx, func(tx *catalog.Tx) (err error) {
+		s, err = tx.Segment(x.Segment)
+		return err
+	})
+	if err != nil {
+		return "", damaged(x.Segment, err)
+	}
+	if s.Size != x.Length {
+		return "", nil
+	}
+	text, _, err := c.l.blobs.Presign(c.ctx, blobKey(x.Segment), blob.Link{Life: presignedLife, Type: kind, Disposition: disposition})
+	return text, err
+}
+
 // extentAt returns the index of the extent that an offset is in.
 func (c *Content) extentAt(offset int64) int {
 	return sort.Search(len(c.starts), func(i int) bool { return c.starts[i] > offset }) - 1

@@ -11,6 +11,7 @@ import (
 func TestCount(t *testing.T) {
 	m := New("test")
 	m.Gauge("quire_things", "Things.", func() float64 { return 7 })
+	m.Counter("quire_events_total", "Events.", func() float64 { return 8 })
 	s := httptest.NewServer(m.Count("door", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/copy":
@@ -33,7 +34,7 @@ func TestCount(t *testing.T) {
 	text := w.Body.String()
 	for _, want := range []string{
 		`quire_requests_total{door="door",method="GET",status="200"} 1`, `quire_requests_total{door="door",method="POST",status="200"} 1`, `quire_requests_total{door="door",method="GET",status="404"} 1`, `quire_requests_total{door="door",method="other",status="404"} 1`,
-		`quire_sent_bytes_total{door="door"} 5`, `quire_requests_running{door="door"} 0`, `quire_request_seconds_count{door="door"} 4`, `quire_things 7`, `quire_info{version="test"} 1`, "go_goroutines",
+		`quire_sent_bytes_total{door="door"} 5`, `quire_requests_running{door="door"} 0`, `quire_request_seconds_count{door="door"} 4`, `quire_things 7`, "# TYPE quire_events_total counter", `quire_events_total 8`, `quire_info{version="test"} 1`, "go_goroutines",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %s", want)

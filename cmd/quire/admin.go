@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/quire-docs/quire/blob"
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/metrics"
 )
@@ -35,7 +36,22 @@ func gauges(m *metrics.Metrics, o *opened) {
 		all, err := tx.Uploads("")
 		return int64(len(all)), err
 	}))
+	if o.cache != nil {
+		cacheMetrics(m, o.cache)
+	}
 	m.Gauge("quire_users", "Users on the server.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountUsers() }))
+}
+
+// cacheMetrics is what the cache of hot segments does and has.
+func cacheMetrics(m *metrics.Metrics, c *blob.Cache) {
+	told := func(of func(blob.CacheStats) int64) func() float64 {
+		return func() float64 { return float64(of(c.Stats())) }
+	}
+	m.Counter("quire_blob_cache_hits_total", "Reads of the bucket's segments that the local cache served.", told(func(s blob.CacheStats) int64 { return s.Hits }))
+	m.Counter("quire_blob_cache_misses_total", "Reads of segments that went to the bucket.", told(func(s blob.CacheStats) int64 { return s.Misses }))
+	m.Counter("quire_blob_cache_evicted_total", "Segments that left the local cache to make room, or because nobody used them.", told(func(s blob.CacheStats) int64 { return s.Evicted }))
+	m.Counter("quire_blob_cache_damaged_total", "Copies in the local cache whose bytes were wrong and were not used.", told(func(s blob.CacheStats) int64 { return s.Damaged }))
+	m.Gauge("quire_blob_cache_bytes", "Bytes in the local cache.", told(func(s blob.CacheStats) int64 { return s.Bytes }))
 }
 
 // adminServer serves what is for operators only: metrics, profiles, and the log

@@ -28,12 +28,15 @@ type storage struct {
 	Data    string `help:"The folder that everything is kept in." env:"QUIRE_DATA" default:"quire-data" type:"path"`
 	Catalog string `help:"The PostgreSQL database that records are kept in instead of in the data folder: postgres://user:password@host:5432/name. The nodes of a cluster share it." env:"QUIRE_CATALOG" placeholder:"URL"`
 	Blobs   string `help:"Where the documents' bytes are kept instead of in the data folder: s3://bucket/prefix?endpoint=https://host&region=name. Credentials are those of the AWS_ variables or files." env:"QUIRE_BLOBS" placeholder:"URL"`
+
+	cacheBytes int64 // of the cache beside a bucket; 0 is none
 }
 
 // opened is an open store with what works on it.
 type opened struct {
 	cat     *catalog.Store
 	blobs   *blob.Store
+	cache   *blob.Cache // nil if there is none
 	library *library.Library
 	ids     *identity.Authority
 }
@@ -61,14 +64,20 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 	if err != nil {
 		return nil, errors.Join(err, cat.Close())
 	}
-	blobs := blob.New(bytes, blob.Options{})
+	var cache *blob.Cache
+	if s.Blobs != "" && s.cacheBytes > 0 {
+		if cache, err = blob.OpenCache(filepath.Join(s.Data, "cache"), s.cacheBytes); err != nil {
+			return nil, errors.Join(&settingError{"blob-cache", err.Error()}, bytes.Close(), cat.Close())
+		}
+	}
+	blobs := blob.New(bytes, blob.Options{Cache: cache})
 	if create {
 		if err := claim(ctx, cat, blobs); err != nil {
 			return nil, errors.Join(err, blobs.Close(), cat.Close())
 		}
 	}
 	opt.Logger = log
-	return &opened{cat: cat, blobs: blobs, library: library.New(cat, blobs, opt), ids: identity.New(cat)}, nil
+	return &opened{cat: cat, blobs: blobs, cache: cache, library: library.New(cat, blobs, opt), ids: identity.New(cat)}, nil
 }
 
 // catalog opens what keeps the records.

@@ -47,6 +47,10 @@ type settings struct {
 	// convert starts conversions and callbacks, with the engines that need no
 	// other program.
 	convert bool
+	// local opens the store on SQLite and a folder, cluster on PostgreSQL and S3,
+	// whatever the environment says.
+	local, cluster bool
+	redirectFrom   int64
 }
 
 func open(t testing.TB) *fixture { return openWith(t, settings{}) }
@@ -55,8 +59,16 @@ func openWith(t testing.TB, s settings) *fixture {
 	t.Helper()
 	f := &fixture{t: t}
 	ctx := context.Background()
-	place, store := librarytest.Open(t, func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) })
-	f.files = place.Files
+	place := librarytest.New
+	switch {
+	case s.local:
+		place = librarytest.NewLocal
+	case s.cluster:
+		place = librarytest.NewCluster
+	}
+	at := place(t)
+	store := at.OpenFor(t, func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) })
+	f.files = at.Files
 	cat, blobs := store.Catalog, store.Blobs
 	var err error
 	f.lib, f.ids = library.New(cat, blobs, s.library), identity.New(cat)
@@ -68,7 +80,7 @@ func openWith(t testing.TB, s settings) *fixture {
 	f.http = httptest.NewUnstartedServer(nil)
 	l := f.http.Listener
 	serving, stop := context.WithCancel(ctx)
-	opt := fileapi.Options{PublicURL: public}
+	opt := fileapi.Options{PublicURL: public, RedirectFrom: s.redirectFrom}
 	if s.convert {
 		opt.PublicURL, _ = url.Parse("http://" + l.Addr().String())
 		opt.Engines, opt.Hooks = transform.Set{transform.Native{}}, webhook.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})

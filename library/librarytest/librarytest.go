@@ -52,7 +52,7 @@ func New(t testing.TB) *Place {
 	case "", Local:
 		return NewLocal(t)
 	case Cluster:
-		return newCluster(t)
+		return NewCluster(t)
 	default:
 		t.Fatalf("%s is %q: use %s or %s", Variable, kind, Local, Cluster)
 		return nil
@@ -69,7 +69,9 @@ func NewLocal(t testing.TB) *Place {
 // Local says whether the place is one of SQLite and a folder.
 func (p *Place) Local() bool { return p.local != "" }
 
-func newCluster(t testing.TB) *Place {
+// NewCluster returns a place of PostgreSQL and S3 whatever the environment says,
+// for tests of what only these do.
+func NewCluster(t testing.TB) *Place {
 	t.Helper()
 	pg, template, err := database()
 	if err != nil {
@@ -162,11 +164,17 @@ func (s *Store) Close() error { return errors.Join(s.Catalog.Close(), s.Blobs.Cl
 func Open(t testing.TB, now func() time.Time) (*Place, *Store) {
 	t.Helper()
 	p := New(t)
+	return p, p.OpenFor(t, now)
+}
+
+// OpenFor is Place.Open until the test ends.
+func (p *Place) OpenFor(t testing.TB, now func() time.Time) *Store {
+	t.Helper()
 	s := p.Open(now)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return p, s
+	return s
 }

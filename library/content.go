@@ -34,6 +34,25 @@ type Content struct {
 	inlineBytes int                        // how many of them were read by data
 	file        openFile                   // the local file that was used last
 	block       block                      // what was read last of a remote segment
+	ahead       ahead                      // what prepare opened
+}
+
+// ahead is a part of a segment that is open before it is asked for.
+type ahead struct {
+	id             quire.SegmentID
+	offset, length int64
+	f              *os.File // at offset; nil if the segment is no local file
+	r              io.ReadCloser
+}
+
+func (a *ahead) close() error {
+	switch {
+	case a.f != nil:
+		return a.f.Close()
+	case a.r != nil:
+		return a.r.Close()
+	}
+	return nil
 }
 
 // block is a part of an extent. Its bytes do not change.
@@ -226,12 +245,14 @@ func damaged(id quire.SegmentID, err error) error {
 func (c *Content) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	err := c.ahead.close()
+	c.ahead = ahead{}
 	if c.file.f == nil {
-		return nil
+		return err
 	}
 	f := c.file.f
 	c.file = openFile{}
-	return f.Close()
+	return errors.Join(err, f.Close())
 }
 
 // maxInline is how many bytes of the catalog an open content keeps, so that
@@ -330,23 +351,74 @@ func (c *Content) writeSegment(w io.Writer, id quire.SegmentID, offset, length i
 		n, err := w.Write(data[offset : offset+length])
 		return int64(n), err
 	}
-	f, local, err := c.l.blobs.File(c.ctx, blobKey(id))
-	if err != nil {
-		return 0, damaged(id, err)
-	}
-	if local {
-		defer f.Close()
-		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+	in := c.takeAhead(id, offset, length)
+	if in.f == nil && in.r == nil {
+		var err error
+		if in, err = c.openPart(id, offset, length); err != nil {
 			return 0, err
 		}
-		return copyExactly(w, f, length)
 	}
-	r, err := c.l.blobs.Open(c.ctx, blobKey(id), offset, length)
+	if in.f != nil {
+		defer in.f.Close()
+		return copyExactly(w, in.f, length)
+	}
+	defer in.r.Close()
+	return copyExactly(w, in.r, length)
+}
+
+// openPart opens a part of a segment that is not in the catalog.
+func (c *Content) openPart(id quire.SegmentID, offset, length int64) (in ahead, err error) {
+	in = ahead{id: id, offset: offset, length: length}
+	f, local, err := c.l.blobs.File(c.ctx, blobKey(id))
 	if err != nil {
-		return 0, damaged(id, err)
+		return in, damaged(id, err)
 	}
-	defer r.Close()
-	return copyExactly(w, r, length)
+	if !local {
+		if in.r, err = c.l.blobs.Open(c.ctx, blobKey(id), offset, length); err != nil {
+			return in, damaged(id, err)
+		}
+		return in, nil
+	}
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return in, errors.Join(err, f.Close())
+	}
+	in.f = f
+	return in, nil
+}
+
+// takeAhead hands over what prepare opened, if it is what is wanted.
+func (c *Content) takeAhead(id quire.SegmentID, offset, length int64) ahead {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.ahead
+	if in.id != id || in.offset != offset || in.length != length {
+		return ahead{}
+	}
+	c.ahead = ahead{}
+	return in
+}
+
+// prepare opens what WriteRange of the same range begins with.
+func (c *Content) prepare(offset, length int64) error {
+	if length <= 0 || offset < 0 || offset > c.Size-length {
+		return nil // WriteRange says what is wrong, if anything is
+	}
+	i := c.extentAt(offset)
+	x := c.extents[i]
+	skip := offset - c.starts[i]
+	if x.Segment.InCatalog() {
+		_, err := c.data(x.Segment)
+		return err
+	}
+	in, err := c.openPart(x.Segment, x.Offset+skip, min(length, x.Length-skip))
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.ahead
+	c.ahead = in
+	return old.close()
 }
 
 func copyExactly(w io.Writer, r io.Reader, n int64) (int64, error) {
@@ -487,6 +559,12 @@ func (s *Section) Seek(offset int64, whence int) (int64, error) {
 	}
 	s.at = offset
 	return offset, nil
+}
+
+// Prepare finds out whether the next n bytes can be had, by opening what they begin
+// with, so that a caller can still say what is wrong. WriteNTo goes on from there.
+func (s *Section) Prepare(n int64) error {
+	return s.c.prepare(s.base+s.at, max(0, min(n, s.size-s.at)))
 }
 
 // WriteTo implements io.WriterTo.

@@ -20,13 +20,14 @@ type clusterLocker struct {
 	url  string // of the file, with the token
 	http *http.Client
 	may  []string // lock ids; "" is none
+	life string   // how long locks are to last, in seconds; "" is as long as usual
 	n    int      // counts ids
 	done int      // acknowledged changes
 }
 
 func (c *cluster) locker(name string) *clusterLocker {
 	c.t.Helper()
-	w := &clusterClient{c: c, http: http.DefaultClient}
+	w := c.client("")
 	path := "/locks " + name
 	if status, text := w.do("PUT", "file/put", url.Values{"path": {path}, "overwrite": {"true"}}, "x"); status/100 != 2 {
 		c.t.Fatal(status, text)
@@ -50,6 +51,9 @@ func (l *clusterLocker) call(op, id string) (status int, lock string, cut bool) 
 	}
 	r.Header.Set("X-WOPI-Override", op)
 	r.Header.Set("X-WOPI-Lock", id)
+	if l.life != "" {
+		r.Header.Set("X-WOPI-LockExpirationTimeout", l.life)
+	}
 	resp, err := l.http.Do(r)
 	if err != nil {
 		return 0, "", true
@@ -116,5 +120,66 @@ func (c *cluster) lockers(phase string, n int) (stop func() (done int, err error
 			done += l.done
 		}
 		return done, errors.Join(errs...)
+	}
+}
+
+// leases takes locks that nobody refreshes, and watches each until it is over,
+// which must be when its lease is, wherever the node went that gave it. wait
+// returns when all are over.
+func (c *cluster) leases(n int) (wait func() error) {
+	c.t.Helper()
+	var group sync.WaitGroup
+	errs := make([]error, n)
+	for i := range n {
+		l := c.locker(fmt.Sprint("lease ", i))
+		group.Go(func() { errs[i] = l.lapse(time.Duration(i) * time.Second) })
+	}
+	return func() error {
+		group.Wait()
+		return errors.Join(errs...)
+	}
+}
+
+// lapse takes a lock for a minute, after a pause, and watches it.
+func (l *clusterLocker) lapse(pause time.Duration) error {
+	const life, slack = 60 * time.Second, 50 * time.Millisecond
+	time.Sleep(pause)
+	take := func(id string) (sent time.Time, err error) {
+		for {
+			sent = time.Now()
+			switch status, _, cut := l.call("LOCK", id); {
+			case cut: // it may have been taken; the next makes it last from then on
+			case status != http.StatusOK:
+				return sent, fmt.Errorf("LOCK: %d", status)
+			default:
+				return sent, nil
+			}
+		}
+	}
+	l.life = "60"
+	sent, err := take("left alone")
+	taken := time.Now()
+	if err != nil {
+		return err
+	}
+	l.life = ""
+	for {
+		asked := time.Now()
+		status, held, cut := l.call("GET_LOCK", "")
+		switch {
+		case cut:
+		case status != http.StatusOK:
+			return fmt.Errorf("GetLock: %d", status)
+		case held == "left alone" && asked.After(taken.Add(life+slack)):
+			return fmt.Errorf("the lock is there %v after it was taken", time.Since(taken))
+		case held == "" && time.Now().Before(sent.Add(life-slack)):
+			return fmt.Errorf("the lock was lost %v after it was taken", time.Since(sent))
+		case held == "":
+			_, err := take("somebody else's")
+			return err
+		case held != "left alone":
+			return fmt.Errorf("there is another lock: %q", held)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }

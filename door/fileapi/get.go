@@ -54,8 +54,7 @@ func get(c *call) error {
 		return err
 	}
 	c.w.Header().Set("x-edo-metadata", meta)
-	c.content(in, inline)
-	return nil
+	return c.content(in, inline)
 }
 
 // wanted returns the type of the rendition that is asked for, or nothing for the
@@ -102,11 +101,11 @@ func etag(id quire.NodeID, revision int64) string {
 // content sends a file's bytes. It is an attachment, unless a type that cannot
 // run is to be shown, and in a sandbox, so that a page which somebody uploaded
 // never runs as one of ours.
-func (c *call) content(in *library.Content, inline bool) {
+func (c *call) content(in *library.Content, inline bool) error {
 	if c.redirected(in, inline) {
-		return
+		return nil
 	}
-	c.contentAs(in, inline, etag(in.Entry.ID, in.Revision))
+	return c.contentAs(in, inline, etag(in.Entry.ID, in.Revision))
 }
 
 // redirected sends the client to the storage itself, if it is to be and can be
@@ -148,7 +147,7 @@ func presentation(name string, inline bool) (kind, how string) {
 }
 
 // contentAs is content with an entity tag of its own.
-func (c *call) contentAs(in *library.Content, inline bool, tag string) {
+func (c *call) contentAs(in *library.Content, inline bool, tag string) error {
 	kind, how := presentation(in.Entry.Name, inline)
 	h := c.w.Header()
 	h.Set("Content-Type", kind)
@@ -162,7 +161,7 @@ func (c *call) contentAs(in *library.Content, inline bool, tag string) {
 	h.Set("ETag", tag)
 	h.Set("Cache-Control", "private, no-cache")
 	c.rangeUnit()
-	http.ServeContent(&contentWriter{ResponseWriter: c.w, c: c}, c.r, "", in.Entry.Modified, in.Reader(0, in.Size))
+	return c.send(in)
 }
 
 // rangeUnit drops a Range in another unit than bytes, which is to be ignored

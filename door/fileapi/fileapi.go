@@ -114,6 +114,7 @@ var native = map[string]way{
 	"file/refresh_viewer_secret": {methods: "GET POST", do: refreshViewerSecret},
 	"file/clear_viewer_secret":   {methods: "GET POST", do: clearViewerSecret},
 	"file/viewer_link":           {methods: "POST", do: makeLink},
+	"file/revoke_viewer_link":    {methods: "POST", do: revokeLink},
 	"content/metadata":           {methods: "GET", do: metadata},
 	"content/list":               {methods: "GET", do: list},
 	"content/delta":              {methods: "GET", do: delta},

@@ -162,11 +162,15 @@ func (c *linkCreateCmd) Run(a *app) error {
 
 type linkRevokeCmd struct {
 	storage
-	Link string `arg:"" optional:"" help:"The link; without one all links to the site's files are revoked."`
+	Link string `arg:"" optional:"" help:"The link that is to end."`
+	All  bool   `help:"End all links to the site's files: its viewer secret is made anew."`
 	User string `help:"An administrator of the site." default:"admin"`
 }
 
 func (c *linkRevokeCmd) Run(a *app) error {
+	if c.All == (c.Link != "") {
+		return &settingError{"link", "give one link, or --all to end all of them"}
+	}
 	return c.with(a, func(o *opened) error {
 		caller, err := operator(a.ctx, o, c.User)
 		if err != nil {

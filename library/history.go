@@ -233,7 +233,7 @@ func (l *Library) copyTree(ctx context.Context, c quire.Caller, src Entry, t qui
 		if p.there != nil {
 			return l.existing(tx, p)
 		}
-		if err := allow(c, p.parent.Access, quire.Editor); err != nil {
+		if err := allow(c, p.parent, quire.Editor); err != nil {
 			return err
 		}
 		if err := l.fits(tx, src, p.parent); err != nil {
@@ -270,7 +270,7 @@ func (l *Library) copyTree(ctx context.Context, c quire.Caller, src Entry, t qui
 			if err != nil {
 				return err
 			}
-			if err := allow(c, parent.Access, quire.Editor); err != nil {
+			if err := allow(c, parent, quire.Editor); err != nil {
 				return err
 			}
 			n, err := tx.Node(top.ID)

@@ -36,6 +36,7 @@ type opened struct {
 	blobs   *blob.Store
 	library *library.Library
 	ids     *identity.Authority
+	watch   *watch // of the catalog and the blob store
 }
 
 // open opens the store. Only serve makes a new one.
@@ -56,19 +57,21 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 	if err != nil {
 		return nil, err
 	}
+	watch := new(watch)
 	cat := catalog.New(driver)
+	cat.Observe(watch.transaction)
 	bytes, err := s.blobs(ctx)
 	if err != nil {
 		return nil, errors.Join(err, cat.Close())
 	}
-	blobs := blob.New(bytes, blob.Options{})
+	blobs := blob.New(bytes, blob.Options{Observe: watch.blob})
 	if create {
 		if err := claim(ctx, cat, blobs); err != nil {
 			return nil, errors.Join(err, blobs.Close(), cat.Close())
 		}
 	}
 	opt.Logger = log
-	return &opened{cat: cat, blobs: blobs, library: library.New(cat, blobs, opt), ids: identity.New(cat)}, nil
+	return &opened{cat: cat, blobs: blobs, library: library.New(cat, blobs, opt), ids: identity.New(cat), watch: watch}, nil
 }
 
 // catalog opens what keeps the records.
@@ -113,6 +116,7 @@ func (o *opened) close() error { return errors.Join(o.cat.Close(), o.blobs.Close
 
 // begin makes the first site and its administrator, if there is none.
 func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
+	ctx = quire.WithActor(ctx, quire.Caller{Name: "first start", Door: quire.DoorCommand})
 	sites, err := o.library.Sites(ctx)
 	if err != nil {
 		return "", "", err

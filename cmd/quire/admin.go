@@ -16,6 +16,8 @@ import (
 
 // gauges are what is asked of the catalog when metrics are collected.
 func gauges(m *metrics.Metrics, o *opened) {
+	m.Cache("tokens", o.ids.CacheUse)
+	m.Cache("files", o.library.CacheUse)
 	ask := func(f func(*catalog.Tx) (int64, error)) func() float64 {
 		return func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -32,26 +34,25 @@ func gauges(m *metrics.Metrics, o *opened) {
 	}
 	m.Gauge("quire_conversions_waiting", "Conversions that wait; -1 if the catalog does not answer.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountRenditions(catalog.RenditionWaiting) }))
 	m.Gauge("quire_conversions_failed", "Conversions that failed and whose revisions are still there.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountRenditions(catalog.RenditionFailed) }))
-	m.Gauge("quire_uploads_open", "Uploads that are not complete.", ask(func(tx *catalog.Tx) (int64, error) {
-		all, err := tx.Uploads("")
-		return int64(len(all)), err
-	}))
 	if o.cache != nil {
-		cacheMetrics(m, o.cache)
+		segments(m, o.cache)
 	}
+	m.Gauge("quire_deliveries_waiting", "Callbacks of conversions that are still to be made.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountDeliveries(catalog.DeliveryDue) }))
+	m.Gauge("quire_chores_due", "Background work (thinning, compaction, purging) whose time has come.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountChores() }))
+	m.Gauge("quire_uploads_open", "Uploads that are not complete.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountOpenUploads() }))
+	m.Gauge("quire_locks_held", "Files that somebody holds a lock on.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountLocked() }))
 	m.Gauge("quire_users", "Users on the server.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountUsers() }))
 }
 
-// cacheMetrics is what the cache of hot segments does and has.
-func cacheMetrics(m *metrics.Metrics, c *blob.Cache) {
-	told := func(of func(blob.CacheStats) int64) func() float64 {
-		return func() float64 { return float64(of(c.Stats())) }
-	}
-	m.Counter("quire_blob_cache_hits_total", "Reads of the bucket's segments that the local cache served.", told(func(s blob.CacheStats) int64 { return s.Hits }))
-	m.Counter("quire_blob_cache_misses_total", "Reads of segments that went to the bucket.", told(func(s blob.CacheStats) int64 { return s.Misses }))
-	m.Counter("quire_blob_cache_evicted_total", "Segments that left the local cache to make room, or because nobody used them.", told(func(s blob.CacheStats) int64 { return s.Evicted }))
-	m.Counter("quire_blob_cache_damaged_total", "Copies in the local cache whose bytes were wrong and were not used.", told(func(s blob.CacheStats) int64 { return s.Damaged }))
-	m.Gauge("quire_blob_cache_bytes", "Bytes in the local cache.", told(func(s blob.CacheStats) int64 { return s.Bytes }))
+// segments is what the cache beside a bucket does and has.
+func segments(m *metrics.Metrics, c *blob.Cache) {
+	m.Cache("segments", func() (hits, misses uint64) {
+		s := c.Stats()
+		return uint64(s.Hits), uint64(s.Misses)
+	})
+	m.Counter("quire_segment_cache_evicted_total", "Segments that left the local cache to make room, or because nobody used them.", func() float64 { return float64(c.Stats().Evicted) })
+	m.Counter("quire_segment_cache_damaged_total", "Copies in the local cache whose bytes were wrong and were not used.", func() float64 { return float64(c.Stats().Damaged) })
+	m.Gauge("quire_segment_cache_bytes", "Bytes in the local cache of segments.", func() float64 { return float64(c.Stats().Bytes) })
 }
 
 // adminServer serves what is for operators only: metrics, profiles, and the log

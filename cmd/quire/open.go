@@ -39,6 +39,7 @@ type opened struct {
 	cache   *blob.Cache // nil if there is none
 	library *library.Library
 	ids     *identity.Authority
+	watch   *watch // of the catalog and the blob store
 }
 
 // open opens the store. Only serve makes a new one.
@@ -59,7 +60,9 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 	if err != nil {
 		return nil, err
 	}
+	watch := new(watch)
 	cat := catalog.New(driver)
+	cat.Observe(watch.transaction)
 	bytes, err := s.blobs(ctx)
 	if err != nil {
 		return nil, errors.Join(err, cat.Close())
@@ -70,14 +73,14 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 			return nil, errors.Join(&settingError{"blob-cache", err.Error()}, bytes.Close(), cat.Close())
 		}
 	}
-	blobs := blob.New(bytes, blob.Options{Cache: cache})
+	blobs := blob.New(bytes, blob.Options{Observe: watch.blob, Cache: cache})
 	if create {
 		if err := claim(ctx, cat, blobs); err != nil {
 			return nil, errors.Join(err, blobs.Close(), cat.Close())
 		}
 	}
 	opt.Logger = log
-	return &opened{cat: cat, blobs: blobs, cache: cache, library: library.New(cat, blobs, opt), ids: identity.New(cat)}, nil
+	return &opened{cat: cat, blobs: blobs, cache: cache, library: library.New(cat, blobs, opt), ids: identity.New(cat), watch: watch}, nil
 }
 
 // catalog opens what keeps the records.
@@ -123,6 +126,7 @@ func (o *opened) close() error { return errors.Join(o.cat.Close(), o.blobs.Close
 // begin makes the first site and its administrator, if there is none. Of several
 // nodes that start at once one does; the others find what it made.
 func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
+	ctx = quire.WithActor(ctx, quire.Caller{Name: "first start", Door: quire.DoorCommand})
 	for range 3 { // the site, the administrator, and then nothing is left to do
 		firstLogin, firstPassword, err = o.beginOnce(ctx, password)
 		if !errors.As(err, new(*quire.Exists)) {

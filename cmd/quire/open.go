@@ -91,7 +91,12 @@ func (s *storage) catalog(ctx context.Context, file string) (catalog.Driver, err
 	return d, nil
 }
 
-func (o *opened) close() error { return errors.Join(o.cat.Close(), o.blobs.Close()) }
+func (o *opened) close() error {
+	if o.node.Name != "" {
+		leave(context.Background(), o.cat, o.node)
+	}
+	return errors.Join(o.cat.Close(), o.blobs.Close())
+}
 
 // begin makes the first site and its administrator, if there is none.
 func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {

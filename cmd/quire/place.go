@@ -137,7 +137,18 @@ func enter(ctx context.Context, cat *catalog.Store, blobs *blob.Store) (node cat
 	if err != nil {
 		return node, err
 	}
-	return node, foreign(blobs.Claim(ctx, id))
+	if err := blobs.Claim(ctx, id); err != nil {
+		leave(ctx, cat, node)
+		return node, foreign(err)
+	}
+	return node, nil
+}
+
+// leave gives a server's lease back. Where that fails it ends by itself.
+func leave(ctx context.Context, cat *catalog.Store, node catalog.Lease) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = cat.Update(ctx, func(tx *catalog.Tx) error { return tx.EndLease(node.Name, node.Holder) })
 }
 
 // foreign explains that bytes belong to another installation.
@@ -171,18 +182,11 @@ func look(ctx context.Context, cat *catalog.Store, blobs *blob.Store) error {
 	return foreign(err)
 }
 
-// stay renews the server's lease until ctx ends, and then gives it back. If the
-// documents are moved meanwhile, because the lease could not be renewed for its
+// stay renews the server's lease until ctx ends. If the documents are moved meanwhile, because the lease could not be renewed for its
 // whole life, it stops the server.
 func (o *opened) stay(ctx context.Context, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(serveRenew)
 	defer tick.Stop()
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		// Where this fails the lease ends by itself.
-		_ = o.cat.Update(ctx, func(tx *catalog.Tx) error { return tx.EndLease(o.node.Name, o.node.Holder) })
-	}()
 	for {
 		select {
 		case <-ctx.Done():

@@ -16,6 +16,9 @@ type Collected struct {
 	Segments int   `json:"segments"` // that nothing named any more
 	Orphans  int   `json:"orphans"`  // objects in the blob store that were never recorded
 	Bytes    int64 `json:"bytes"`
+	// Held says that no segments were looked for, because somebody copies the
+	// store; see Library.Hold.
+	Held bool `json:"held,omitempty"`
 }
 
 const garbageBatch = 500
@@ -23,7 +26,8 @@ const garbageBatch = 500
 // Collect deletes expired uploads and the segments that nothing has named for
 // the grace period. It is safe beside writers and readers on any node: a
 // segment goes only in a transaction that sees that nobody holds it, and its
-// bytes only after that transaction.
+// bytes only after that transaction. While somebody copies the store (Hold) no
+// segment goes.
 func (l *Library) Collect(ctx context.Context, grace time.Duration) (sum Collected, err error) {
 	if sum.Uploads, err = l.expireUploads(ctx); err != nil {
 		return sum, err
@@ -35,7 +39,11 @@ func (l *Library) Collect(ctx context.Context, grace time.Duration) (sum Collect
 		var gone []quire.Segment
 		found := 0
 		err := l.update(ctx, func(tx *catalog.Tx) error {
-			gone = nil
+			gone, found = nil, 0
+			holds, err := tx.LiveLeases(holdPrefix)
+			if sum.Held = len(holds) > 0; err != nil || sum.Held {
+				return err
+			}
 			list, err := tx.Garbage(tx.Now().Add(-grace), garbageBatch)
 			if err != nil {
 				return err
@@ -67,6 +75,9 @@ func (l *Library) Collect(ctx context.Context, grace time.Duration) (sum Collect
 		if found < garbageBatch || len(gone) == 0 {
 			break
 		}
+	}
+	if sum.Held {
+		return sum, nil
 	}
 	err = l.orphans(ctx, grace, func(o blob.Info) error {
 		sum.Orphans++

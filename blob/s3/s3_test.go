@@ -146,6 +146,9 @@ func TestClaim(t *testing.T) {
 	server := s3test.Start(t)
 	a, b := blob.New(open(t, server.URL("p"), s3.Options{}), blob.Options{}), blob.New(open(t, server.URL("p"), s3.Options{}), blob.Options{})
 	other := blob.New(open(t, server.URL("q"), s3.Options{}), blob.Options{})
+	if id, err := a.Owner(t.Context()); id != "" || err != nil {
+		t.Errorf("a new place belongs to %q, %v", id, err)
+	}
 	for _, step := range []struct {
 		s    *blob.Store
 		id   string
@@ -154,6 +157,9 @@ func TestClaim(t *testing.T) {
 		if err := step.s.Claim(t.Context(), step.id); !errors.Is(err, step.want) {
 			t.Errorf("claim for %s: %v, want %v", step.id, err, step.want)
 		}
+	}
+	if id, err := a.Owner(t.Context()); id != "one" || err != nil {
+		t.Errorf("the place belongs to %q, %v", id, err)
 	}
 	if err := a.Claim(t.Context(), "a\nb"); err == nil {
 		t.Error("an id of two lines was taken")

@@ -250,7 +250,7 @@ func TestConversions(t *testing.T) {
 	if after > idle+100<<20 {
 		t.Errorf("%d MiB more than before", (after-idle)>>20)
 	}
-	s.stop()
+	s.stop(t)
 	if left, err := filepath.Glob(filepath.Join(temp, "quire-*")); err != nil || len(left) > 0 {
 		t.Errorf("it leaves %v, %v", left, err)
 	}

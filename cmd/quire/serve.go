@@ -152,8 +152,9 @@ func (s *serveCmd) Run(a *app) error {
 		},
 	})
 
-	ctx, stop := context.WithCancel(a.ctx)
+	ctx, stop := context.WithCancelCause(a.ctx)
 	var background sync.WaitGroup
+	background.Go(func() { store.stay(ctx, stop) })
 	background.Go(func() { store.library.Run(ctx) })
 	background.Go(func() {
 		store.library.RunConversions(ctx, fileapi.Convert(conv.set), s.workers(), s.ConvertLimit)
@@ -162,7 +163,7 @@ func (s *serveCmd) Run(a *app) error {
 	background.Go(func() { editors.Run(ctx) })
 	background.Go(func() { self.run(ctx, log) })
 	defer background.Wait()
-	defer stop()
+	defer stop(nil)
 
 	if err := s.redirect(ctx, public, challenge, log); err != nil {
 		return err
@@ -177,7 +178,12 @@ func (s *serveCmd) Run(a *app) error {
 	if err := s.ready(a, l.Addr(), admin, public, login, password); err != nil {
 		return err
 	}
-	return srv.Serve(a.ctx, l)
+	err = srv.Serve(ctx, l)
+	var moved *settingError
+	if errors.As(context.Cause(ctx), &moved) {
+		err = errors.Join(moved, err)
+	}
+	return err
 }
 
 // doors puts every protocol at its place. The function ends the connections that

@@ -28,12 +28,15 @@ type storage struct {
 	Data    string `help:"The folder that everything is kept in." env:"QUIRE_DATA" default:"quire-data" type:"path"`
 	Catalog string `help:"The PostgreSQL database that records are kept in instead of in the data folder: postgres://user:password@host:5432/name. The nodes of a cluster share it." env:"QUIRE_CATALOG" placeholder:"URL"`
 	Blobs   string `help:"Where the documents' bytes are kept instead of in the data folder: s3://bucket/prefix?endpoint=https://host&region=name. Credentials are those of the AWS_ variables or files." env:"QUIRE_BLOBS" placeholder:"URL"`
+
+	cacheBytes int64 // of the cache beside a bucket; 0 is none
 }
 
 // opened is an open store with what works on it.
 type opened struct {
 	cat     *catalog.Store
 	blobs   *blob.Store
+	cache   *blob.Cache // nil if there is none
 	library *library.Library
 	ids     *identity.Authority
 	watch   *watch // of the catalog and the blob store
@@ -64,8 +67,14 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 	if err != nil {
 		return nil, errors.Join(err, cat.Close())
 	}
-	blobs := blob.New(bytes, blob.Options{Observe: watch.blob})
-	o := &opened{cat: cat, blobs: blobs, ids: identity.New(cat), driver: driver, watch: watch}
+	var cache *blob.Cache
+	if s.Blobs != "" && s.cacheBytes > 0 {
+		if cache, err = blob.OpenCache(filepath.Join(s.Data, "cache"), s.cacheBytes); err != nil {
+			return nil, errors.Join(&settingError{"blob-cache", err.Error()}, bytes.Close(), cat.Close())
+		}
+	}
+	blobs := blob.New(bytes, blob.Options{Observe: watch.blob, Cache: cache})
+	o := &opened{cat: cat, blobs: blobs, cache: cache, ids: identity.New(cat), driver: driver, watch: watch}
 	if create {
 		o.node, err = enter(ctx, cat, blobs)
 	} else {
@@ -101,9 +110,20 @@ func (o *opened) close() error {
 	return errors.Join(o.cat.Close(), o.blobs.Close())
 }
 
-// begin makes the first site and its administrator, if there is none.
+// begin makes the first site and its administrator, if there is none. Of several
+// nodes that start at once one does; the others find what it made.
 func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
 	ctx = quire.WithActor(ctx, quire.Caller{Name: "first start", Door: quire.DoorCommand})
+	for range 3 { // the site, the administrator, and then nothing is left to do
+		firstLogin, firstPassword, err = o.beginOnce(ctx, password)
+		if !errors.As(err, new(*quire.Exists)) {
+			break
+		}
+	}
+	return firstLogin, firstPassword, err
+}
+
+func (o *opened) beginOnce(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
 	sites, err := o.library.Sites(ctx)
 	if err != nil {
 		return "", "", err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -40,18 +41,30 @@ func New(server, token string) (*Client, error) {
 
 // Metadata is what the server tells of a file or folder.
 type Metadata struct {
-	UID         string  `json:"uid"`
-	Revision    int64   `json:"revision"`
-	Filename    string  `json:"filename"`
-	Bytes       int64   `json:"bytes"`
-	Modified    float64 `json:"modified"` // seconds since 1970
-	ContentType string  `json:"content_type"`
-	Path        string  `json:"path"`
-	IsDir       bool    `json:"is_dir"`
+	UID      string  `json:"uid"`
+	Revision int64   `json:"revision"`
+	Filename string  `json:"filename"`
+	Bytes    int64   `json:"bytes"`
+	Modified float64 `json:"modified"` // seconds since 1970
+	// ClientModified is when the file was changed at the place it came from, in
+	// seconds since 1970; 0 if nobody has told.
+	ClientModified float64 `json:"client_modified,omitempty"`
+	ContentType    string  `json:"content_type"`
+	Path           string  `json:"path"`
+	IsDir          bool    `json:"is_dir"`
 }
 
 // Time returns when the content was last changed.
 func (m Metadata) Time() time.Time { return time.UnixMilli(int64(m.Modified * 1000)) }
+
+// ClientTime returns when the file was changed at the place it came from; the zero
+// time if nobody has told.
+func (m Metadata) ClientTime() time.Time {
+	if m.ClientModified == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(math.Round(m.ClientModified * 1000)))
+}
 
 // Error is an answer of the server that says no.
 type Error struct {
@@ -197,6 +210,13 @@ func (c *Client) List(ctx context.Context, path string, f func(Metadata) error) 
 		}
 		q.Set("cursor", page.Cursor)
 	}
+}
+
+// CreateFolder makes a folder, in one that is there. If there is something of that
+// name, the error is an *Error of the code "exists".
+func (c *Client) CreateFolder(ctx context.Context, path string) (m Metadata, err error) {
+	err = c.call(ctx, http.MethodPost, "/api/v1/file/fileops/create_folder", url.Values{"path": {path}}, &m)
+	return m, err
 }
 
 // Remove moves what is at a path to the trash.

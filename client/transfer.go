@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // ChunkSize is how many bytes one request of an upload carries.
@@ -18,6 +19,10 @@ type Upload struct {
 	Path           string // where on the server
 	Overwrite      bool   // save as a new revision of a file that is there; else pick a free name
 	ParentRevision int64  // if not 0, the file must be at this revision
+	New            bool   // there must be no such file: else an *Error, and nothing has changed
+	// Modified is when the file was changed where it comes from; the zero time
+	// tells nothing.
+	Modified time.Time
 	// Session is an upload that was begun before; empty begins one. Begun is
 	// told the session, so that it can be gone on with after a restart.
 	Session  string
@@ -33,9 +38,16 @@ func (c *Client) Put(ctx context.Context, r io.ReaderAt, size int64, u Upload) (
 	if u.ParentRevision != 0 {
 		q.Set("parent_revision", strconv.FormatInt(u.ParentRevision, 10))
 	}
+	if ms := u.Modified.UnixMilli(); !u.Modified.IsZero() && ms > 0 {
+		q.Set("client_modified", fmt.Sprintf("%d.%03d", ms/1000, ms%1000))
+	}
+	var head http.Header
+	if u.New {
+		head = http.Header{"If-None-Match": {"*"}}
+	}
 	if size <= ChunkSize && u.Session == "" {
 		err = c.retry(ctx, func() (bool, error) {
-			return false, c.upload(ctx, "/api/v1/file/put", q, io.NewSectionReader(r, 0, size), size, &m)
+			return false, c.upload(ctx, "/api/v1/file/put", q, io.NewSectionReader(r, 0, size), size, head, &m)
 		})
 		return m, err
 	}
@@ -45,7 +57,12 @@ func (c *Client) Put(ctx context.Context, r io.ReaderAt, size int64, u Upload) (
 	}
 	q.Set("upload_id", session)
 	err = c.retry(ctx, func() (bool, error) {
-		return false, c.call(ctx, http.MethodPost, "/api/v1/file/commit_chunked_upload", q, &m)
+		resp, err := c.request(ctx, http.MethodPost, "/api/v1/file/commit_chunked_upload", q, nil, 0, head)
+		if err != nil {
+			return false, err
+		}
+		defer resp.Body.Close()
+		return false, decode(resp.Body, &m)
 	})
 	return m, err
 }
@@ -84,7 +101,7 @@ func (c *Client) putChunks(ctx context.Context, r io.ReaderAt, size int64, u Upl
 				q.Set("upload_id", session)
 			}
 			var a chunkAnswer
-			err := c.upload(ctx, "/api/v1/file/chunked_upload", q, io.NewSectionReader(r, at, n), n, &a)
+			err := c.upload(ctx, "/api/v1/file/chunked_upload", q, io.NewSectionReader(r, at, n), n, nil, &a)
 			var wrong *Error
 			if errors.As(err, &wrong) && wrong.aligned && session != "" {
 				at = wrong.offset
@@ -121,7 +138,7 @@ func gone(err error) bool {
 // which only fits an upload that has nothing yet.
 func (c *Client) offset(ctx context.Context, session string) (int64, error) {
 	var a chunkAnswer
-	err := c.upload(ctx, "/api/v1/file/chunked_upload", url.Values{"upload_id": {session}, "offset": {"0"}}, http.NoBody, 0, &a)
+	err := c.upload(ctx, "/api/v1/file/chunked_upload", url.Values{"upload_id": {session}, "offset": {"0"}}, http.NoBody, 0, nil, &a)
 	var wrong *Error
 	if errors.As(err, &wrong) && wrong.aligned {
 		return wrong.offset, nil
@@ -129,8 +146,8 @@ func (c *Client) offset(ctx context.Context, session string) (int64, error) {
 	return a.Offset, err
 }
 
-func (c *Client) upload(ctx context.Context, path string, q url.Values, body io.Reader, n int64, out any) error {
-	resp, err := c.request(ctx, http.MethodPut, path, q, body, n, nil)
+func (c *Client) upload(ctx context.Context, path string, q url.Values, body io.Reader, n int64, head http.Header, out any) error {
+	resp, err := c.request(ctx, http.MethodPut, path, q, body, n, head)
 	if err != nil {
 		return err
 	}

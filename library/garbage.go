@@ -16,6 +16,9 @@ type Collected struct {
 	Segments int   `json:"segments"` // that nothing named any more
 	Orphans  int   `json:"orphans"`  // objects in the blob store that were never recorded
 	Bytes    int64 `json:"bytes"`
+	// Held says that no segments were looked for, because somebody copies the
+	// store; see Library.Hold.
+	Held bool `json:"held,omitempty"`
 }
 
 const garbageBatch = 500
@@ -23,7 +26,8 @@ const garbageBatch = 500
 // Collect deletes expired uploads and the segments that nothing has named for
 // the grace period. It is safe beside writers and readers on any node: a
 // segment goes only in a transaction that sees that nobody holds it, and its
-// bytes only after that transaction.
+// bytes only after that transaction. While somebody copies the store (Hold) no
+// segment goes.
 func (l *Library) Collect(ctx context.Context, grace time.Duration) (sum Collected, err error) {
 	if sum.Uploads, err = l.expireUploads(ctx); err != nil {
 		return sum, err
@@ -35,7 +39,11 @@ func (l *Library) Collect(ctx context.Context, grace time.Duration) (sum Collect
 		var gone []quire.Segment
 		found := 0
 		err := l.update(ctx, func(tx *catalog.Tx) error {
-			gone = nil
+			gone, found = nil, 0
+			holds, err := tx.LiveLeases(holdPrefix)
+			if sum.Held = len(holds) > 0; err != nil || sum.Held {
+				return err
+			}
 			list, err := tx.Garbage(tx.Now().Add(-grace), garbageBatch)
 			if err != nil {
 				return err
@@ -67,6 +75,9 @@ func (l *Library) Collect(ctx context.Context, grace time.Duration) (sum Collect
 		if found < garbageBatch || len(gone) == 0 {
 			break
 		}
+	}
+	if sum.Held {
+		return sum, nil
 	}
 	err = l.orphans(ctx, grace, func(o blob.Info) error {
 		sum.Orphans++
@@ -161,7 +172,7 @@ func (l *Library) Run(ctx context.Context) {
 	var lastGarbage time.Time
 	for {
 		if l.takeLease(ctx, node) {
-			l.runOnce(ctx, &lastGarbage)
+			l.holdLease(ctx, node, backgroundTime/3, func(ctx context.Context) { l.runOnce(ctx, &lastGarbage) })
 		}
 		select {
 		case <-ctx.Done():
@@ -171,10 +182,10 @@ func (l *Library) Run(ctx context.Context) {
 	}
 }
 
-// The lease on background work: one node at a time does it. It outlives a tick
-// and what is done in one, so that it changes hands only when its holder is gone;
-// what is done twice all the same does no harm, since each step is a transaction
-// that looks again.
+// The lease on background work: one node at a time does it. It outlives a tick,
+// and is renewed while there is work, so that it changes hands only when its
+// holder is gone; what is done twice all the same does no harm, since each step is
+// a transaction that looks again.
 const (
 	backgroundLease = "background"
 	backgroundTime  = 3 * time.Minute
@@ -189,6 +200,44 @@ func (l *Library) takeLease(ctx context.Context, node string) (mine bool) {
 		l.log.Error("who does the background work is not known; it will be asked again", "error", err)
 	}
 	return err == nil && mine
+}
+
+// holdLease renews the lease, each time that an interval is over, while f runs. f's
+// context ends when somebody else has the lease, or when it may have been over
+// without being renewed.
+func (l *Library) holdLease(ctx context.Context, node string, every time.Duration, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		renewed := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			asked := time.Now()
+			var mine bool
+			err := l.update(ctx, func(tx *catalog.Tx) (err error) {
+				mine, err = tx.TakeLease(backgroundLease, node, backgroundTime)
+				return err
+			})
+			switch {
+			case err == nil && mine:
+				renewed = asked
+			case err == nil || time.Since(renewed) > backgroundTime-every:
+				cancel()
+				return
+			}
+		}
+	}()
+	f(ctx)
+	cancel()
+	<-done
 }
 
 func (l *Library) endLease(ctx context.Context, node string) {
@@ -278,6 +327,9 @@ func (l *Library) forget(ctx context.Context) error {
 				return err
 			}
 			if err := tx.DeleteJobsBefore(tx.Now()); err != nil {
+				return err
+			}
+			if err := tx.DeleteRevokedLinksBefore(tx.Now()); err != nil {
 				return err
 			}
 			if err := tx.DeleteFailuresBefore(tx.Now().Add(-24 * time.Hour)); err != nil {

@@ -79,6 +79,12 @@ func (m *Metrics) Gauge(name, help string, value func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 }
 
+// Counter adds a value that only grows while the process runs, and that is asked
+// for each time it is collected.
+func (m *Metrics) Counter(name, help string, value func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+}
+
 // Cache adds a cache, which is asked for its hits and misses since the start each
 // time they are collected.
 func (m *Metrics) Cache(name string, use func() (hits, misses uint64)) {

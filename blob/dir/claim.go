@@ -14,7 +14,10 @@ import (
 // claimName is the file that holds the installation's id.
 const claimName = "installation"
 
-var _ blob.Claimer = (*Driver)(nil)
+var (
+	_ blob.Claimer = (*Driver)(nil)
+	_ blob.Marked  = (*Driver)(nil)
+)
 
 // Claim implements blob.Claimer.
 func (d *Driver) Claim(ctx context.Context, id string) error {
@@ -34,6 +37,22 @@ func (d *Driver) Claim(ctx context.Context, id string) error {
 		return fmt.Errorf("blob: claim %s: %w", d.root, explain(err))
 	}
 	return blob.CheckClaim(d.root, text, id)
+}
+
+// Owner implements blob.Marked.
+func (d *Driver) Owner(ctx context.Context) (string, error) {
+	if err := d.enter(ctx); err != nil {
+		return "", err
+	}
+	defer d.leave()
+	text, err := d.readClaim(filepath.Join(d.root, claimName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("blob: owner of %s: %w", d.root, explain(err))
+	}
+	return blob.ClaimedBy(d.root, text)
 }
 
 func (d *Driver) readClaim(name string) (string, error) {

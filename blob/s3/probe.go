@@ -128,3 +128,21 @@ func (d *Driver) Claim(ctx context.Context, id string) (err error) {
 	}
 	return blob.CheckClaim(d.at.String(), got, id)
 }
+
+var _ blob.Marked = (*Driver)(nil)
+
+// Owner implements blob.Marked.
+func (d *Driver) Owner(ctx context.Context) (string, error) {
+	if err := d.enter(ctx); err != nil {
+		return "", err
+	}
+	defer d.leave()
+	text, err := d.readSmall(ctx, d.at.Prefix+markerName)
+	switch {
+	case err == nil:
+		return blob.ClaimedBy(d.at.String(), text)
+	case code(err) == minio.NoSuchKey:
+		return "", nil
+	}
+	return "", fmt.Errorf("blob: owner: %w", d.explain(ctx, err))
+}

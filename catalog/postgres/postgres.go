@@ -59,6 +59,9 @@ const (
 	transactionLimit = time.Minute
 	// connectLimit is how long it may take to get a connection.
 	connectLimit = 10 * time.Second
+	// snapshotLimit is how long the database may wait for a moment at which a
+	// snapshot of everything can be taken.
+	snapshotLimit = 5 * time.Minute
 	// maxSkew is how far this machine's clock may be from the database's.
 	maxSkew = time.Minute
 	// minVersion is the first major version with what is needed.
@@ -140,6 +143,11 @@ func (d *Driver) Update(ctx context.Context, f func(catalog.Conn) error) error {
 // run runs f on a connection with a transaction. f ends the transaction, unless
 // it panics.
 func (d *Driver) run(ctx context.Context, begin string, f func(context.Context, *conn) error) error {
+	return d.runFor(ctx, begin, transactionLimit, f)
+}
+
+// runFor is run with another limit: 0 is none but the context's.
+func (d *Driver) runFor(ctx context.Context, begin string, limit time.Duration, f func(context.Context, *conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -148,7 +156,11 @@ func (d *Driver) run(ctx context.Context, begin string, f func(context.Context, 
 	if d.closed {
 		return catalog.ErrClosed
 	}
-	pc, now, err := d.begin(ctx, begin)
+	beginLimit := connectLimit
+	if limit == 0 {
+		beginLimit = snapshotLimit
+	}
+	pc, now, err := d.begin(ctx, begin, beginLimit)
 	if err != nil {
 		return err
 	}
@@ -161,17 +173,20 @@ func (d *Driver) run(ctx context.Context, begin string, f func(context.Context, 
 	if d.now != nil {
 		now = d.now()
 	}
-	// From here on the transaction is seen through, whoever has gone.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), transactionLimit)
-	defer cancel()
+	if limit > 0 {
+		// From here on the transaction is seen through, whoever has gone.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), limit)
+		defer cancel()
+	}
 	return f(ctx, &conn{ctx: ctx, c: pc.Conn(), now: now.UTC().Truncate(time.Millisecond)})
 }
 
 // begin gets a connection and begins a transaction on it. Connections that
 // broke while they were idle, for example because the database was started
 // again, are passed over.
-func (d *Driver) begin(ctx context.Context, begin string) (*pgxpool.Conn, time.Time, error) {
-	wait, cancel := context.WithTimeout(ctx, connectLimit)
+func (d *Driver) begin(ctx context.Context, begin string, limit time.Duration) (*pgxpool.Conn, time.Time, error) {
+	wait, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for tries := d.pool.Config().MaxConns + 1; ; tries-- {
 		pc, err := d.pool.Acquire(wait)

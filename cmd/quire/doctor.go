@@ -262,7 +262,7 @@ func (c *doctorCmd) secrets(ctx context.Context, x *examination, o *opened) {
 	}
 	for _, s := range sites {
 		if s.Viewer.Current == "" {
-			x.note("sites", "warn", "%s/%s has no viewer secret, so everybody may read its files: quire link revoke makes one", s.Account, s.Instance)
+			x.note("sites", "warn", "%s/%s has no viewer secret, so everybody may read its files: quire link revoke --all makes one", s.Account, s.Instance)
 		}
 	}
 	x.note("sites", "ok", "%d", len(sites))

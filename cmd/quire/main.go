@@ -49,11 +49,14 @@ type commands struct {
 	Ls        lsCmd        `cmd:"" help:"List a folder of a server."`
 	Rm        rmCmd        `cmd:"" help:"Move a file or folder of a server to the trash."`
 	History   historyCmd   `cmd:"" help:"List the revisions of a file."`
-	Restore   restoreCmd   `cmd:"" help:"Make an old revision of a file current again."`
+	Revert    revertCmd    `cmd:"" help:"Make an old revision of a file current again."`
 	Uploads   uploadsCmd   `cmd:"" help:"List and cancel your uploads, whatever protocol they came by."`
 	Wopi      wopiCmd      `cmd:"" help:"Tools for WOPI, the protocol that editors speak."`
 	Bootstrap bootstrapCmd `cmd:"" help:"Walk the way of a mobile app into a WOPI host: sign in, get tokens, open a file."`
+	Import    importCmd    `cmd:"" help:"Upload a folder with everything in it, and the files' modification times; again it goes on where it stopped."`
 	Backup    backupCmd    `cmd:"" help:"Copy everything to a folder, also while the server runs; again to the same folder it copies only what is new."`
+	Restore   restoreCmd   `cmd:"" help:"Make the documents of a backup those of a new server, whatever databases and storage it was made from."`
+	Migrate   migrateCmd   `cmd:"" help:"Move a stopped server to another database or storage."`
 	Doctor    doctorCmd    `cmd:"" help:"Look at what the server needs: settings, disk, clocks, catalog, bytes, conversions, editors, public URL, proxy. Give it the settings of the server."`
 	Fsck      fsckCmd      `cmd:"" help:"Verify every reference and every segment of the store."`
 	Gc        gcCmd        `cmd:"" help:"Delete expired uploads and segments that nothing names."`

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"start":  startServer,
 			"kill":   killServer,
 			"random": randomFile,
+			"damage": damageFile,
 			"deck":   deckFile,
 			"gettoken": func(ts *testscript.TestScript, neg bool, args []string) {
 				out, err := command(ts, "token", "create", "--user", args[0], "--scope", args[1])
@@ -93,6 +96,30 @@ func randomFile(ts *testscript.TestScript, _ bool, args []string) {
 	defer f.Close()
 	if _, err := io.CopyN(f, newNoise(n), n); err != nil {
 		ts.Fatalf("random: %v", err)
+	}
+}
+
+// damageFile is the script command 'damage DIR': it changes a byte of the first
+// segment or catalog in a folder.
+func damageFile(ts *testscript.TestScript, _ bool, args []string) {
+	var first string
+	err := filepath.WalkDir(ts.MkAbs(args[0]), func(name string, d os.DirEntry, err error) error {
+		segment := strings.Contains(name, "segments") && strings.HasSuffix(args[0], "segments")
+		if err == nil && first == "" && d.Type().IsRegular() && (segment || strings.HasPrefix(d.Name(), "catalog-")) {
+			first = name
+		}
+		return err
+	})
+	if err != nil || first == "" {
+		ts.Fatalf("damage: no file, %v", err)
+	}
+	text, err := os.ReadFile(first)
+	if err == nil {
+		text[len(text)/2] ^= 1
+		err = errors.Join(os.Remove(first), os.WriteFile(first, text, 0o600))
+	}
+	if err != nil {
+		ts.Fatalf("damage: %v", err)
 	}
 }
 
@@ -203,6 +230,29 @@ func launchWith(env []string, data string, args ...string) (*process, error) {
 func (s *process) kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.done
+}
+
+// stop ends a server in order, as an operator does.
+func (s *process) stop(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-s.done
+}
+
+// resident is how much memory the server takes, in bytes.
+func (s *process) resident(t *testing.T) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+	if err != nil {
+		t.Skip("this system does not tell how much memory a process takes")
+	}
+	var all, pages int64
+	if _, err := fmt.Sscan(string(b), &all, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 // newNoise returns bytes that no two sizes share and that do not compress.

@@ -25,6 +25,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/quire-docs/quire/blob/s3/s3test"
 )
 
 const packaging = "../../packaging"
@@ -432,7 +434,14 @@ var metricName = regexp.MustCompile(`\b(?:quire|process|go)_[a-z0-9_]+`)
 // for operators name is one that the server has, with the labels that they name.
 func TestPackagedMetrics(t *testing.T) {
 	data := t.TempDir()
-	s, err := launchWith([]string{"QUIRE_ADMIN_LISTEN=127.0.0.1:0"}, data)
+	bucket := s3test.Start(t)
+	env := append(bucket.Environment(), "QUIRE_ADMIN_LISTEN=127.0.0.1:0", "QUIRE_BLOBS="+bucket.URL("metrics"))
+	for _, v := range env[:2] {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	t.Setenv("QUIRE_BLOBS", bucket.URL("metrics"))
+	s, err := launchWith(env, data)
 	if err != nil {
 		t.Fatal(err)
 	}

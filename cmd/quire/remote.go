@@ -294,20 +294,20 @@ func (c *historyCmd) Run(a *app) error {
 	})
 }
 
-type restoreCmd struct {
+type revertCmd struct {
 	remote
 	Path     string `arg:"" help:"A file on the server."`
 	Revision int64  `arg:"" help:"The revision to make current again."`
 }
 
-func (c *restoreCmd) Run(a *app) error {
+func (c *revertCmd) Run(a *app) error {
 	cl, err := c.client()
 	if err != nil {
 		return err
 	}
 	m, err := cl.Restore(a.ctx, remotePath(c.Path), c.Revision)
 	if err != nil {
-		return fmt.Errorf("restore %s: %w", c.Path, err)
+		return fmt.Errorf("revert %s: %w", c.Path, err)
 	}
 	return a.print(m, "%s is at revision %d\n", m.Path, m.Revision)
 }
@@ -358,6 +358,7 @@ type bar struct {
 	w     io.Writer // nil shows nothing
 	name  string
 	size  int64
+	unit  string // bytes if it is empty
 	shown time.Time
 	began time.Time
 }
@@ -377,9 +378,13 @@ func (b *bar) set(n int64) {
 	b.shown = time.Now()
 	percent := int64(100)
 	if b.size > 0 {
-		percent = n * 100 / b.size
+		percent = min(100, n*100/b.size)
 	}
 	full := int(percent * 30 / 100)
+	if b.unit != "" && b.unit != "bytes" {
+		fmt.Fprintf(b.w, "\r%-24.24s [%s%s] %3d%% %d %s ", b.name, strings.Repeat("#", full), strings.Repeat(".", 30-full), percent, n, b.unit)
+		return
+	}
 	rate := float64(n) / 1e6 / max(time.Since(b.began).Seconds(), 0.001)
 	fmt.Fprintf(b.w, "\r%-24.24s [%s%s] %3d%% %7.1f MB/s ", b.name, strings.Repeat("#", full), strings.Repeat(".", 30-full), percent, rate)
 }

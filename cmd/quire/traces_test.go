@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -70,15 +69,6 @@ func (o *otlp) of(trace string) (byName map[string][]*span.Span, root *span.Span
 		}
 	}
 	return byName, root
-}
-
-// stop ends a server in order.
-func (s *process) stop(t *testing.T) {
-	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-s.done
 }
 
 const (

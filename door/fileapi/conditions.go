@@ -32,6 +32,9 @@ func (c *call) destination() (quire.Target, library.Save, error) {
 	if overwrite {
 		t.OnConflict = quire.Replace
 	}
+	if t.Client, err = c.seconds("client_modified"); err != nil {
+		return t, o, err
+	}
 	if o.Precondition, err = c.precondition(); err != nil {
 		return t, o, err
 	}

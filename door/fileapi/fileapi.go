@@ -40,6 +40,9 @@ type Options struct {
 	Office  bool
 	// Hooks makes callbacks; nil makes none.
 	Hooks *webhook.Client
+	// RedirectFrom is the size in bytes from which on a whole download is sent
+	// to a URL of the storage itself, where there can be one; 0 sends none.
+	RedirectFrom int64
 }
 
 // Door serves the file service.
@@ -114,6 +117,7 @@ var native = map[string]way{
 	"file/refresh_viewer_secret": {methods: "GET POST", do: refreshViewerSecret},
 	"file/clear_viewer_secret":   {methods: "GET POST", do: clearViewerSecret},
 	"file/viewer_link":           {methods: "POST", do: makeLink},
+	"file/revoke_viewer_link":    {methods: "POST", do: revokeLink},
 	"content/metadata":           {methods: "GET", do: metadata},
 	"content/list":               {methods: "GET", do: list},
 	"content/delta":              {methods: "GET", do: delta},

@@ -18,7 +18,8 @@ type description struct {
 	Revision    int64        `json:"revision"`
 	Filename    string       `json:"filename"`
 	Bytes       int64        `json:"bytes"`
-	Modified    float64      `json:"modified"` // seconds since 1970
+	Modified    float64      `json:"modified"`                  // seconds since 1970
+	Client      float64      `json:"client_modified,omitempty"` // when the sender's file was changed, if it told so
 	ContentType string       `json:"content_type,omitempty"`
 	Path        string       `json:"path"`
 	IsDir       bool         `json:"is_dir"`
@@ -35,6 +36,9 @@ func describe(e library.Entry) description {
 	}
 	if d.Locked {
 		d.Editing = editing(e.Lock)
+	}
+	if !e.Client.IsZero() {
+		d.Client = unix(e.Client)
 	}
 	if !d.IsDir {
 		d.ContentType = contentType(e.Name)
@@ -64,6 +68,9 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC1123Z) }
 
 // asOf returns an entry as it was at an earlier revision.
 func asOf(e library.Entry, r quire.Revision) library.Entry {
+	if r.Number != e.Revision {
+		e.Client = time.Time{} // it is of the current content
+	}
 	e.Revision, e.Size, e.Modified = r.Number, r.Size, r.Created
 	return e
 }

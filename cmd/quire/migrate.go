@@ -37,17 +37,16 @@ type migrated struct {
 
 // migration is one that is under way.
 type migration struct {
-	c         *migrateCmd
-	a         *app
-	driver    catalog.Driver // the source
-	cat       *catalog.Store
-	blobs     *blob.Store
-	move      move
-	resumed   bool
-	to        *destination
-	records   bool // move the records
-	segments  bool // move the bytes
-	fromBytes string
+	c        *migrateCmd
+	a        *app
+	driver   catalog.Driver // the source
+	cat      *catalog.Store
+	blobs    *blob.Store
+	move     move
+	resumed  bool
+	to       *destination
+	records  bool // move the records
+	segments bool // move the bytes
 }
 
 // Run marks the source, copies, verifies the copy, and makes the target the

@@ -103,7 +103,7 @@ func (s *serveCmd) Run(a *app) error {
 		return &settingError{"blob-cache, redirect-from", "use a number of MiB, or 0"}
 	}
 	s.cacheBytes = s.BlobCache << 20
-	store, err := s.open(a.ctx, true, log, library.Options{
+	store, err := s.open(a.ctx, s.node(), log, library.Options{
 		Thumbnails: thumbnails,
 		EventLife:  s.EventLife, RecordReads: s.RecordReads,
 		TrashLife: s.TrashLife, Grace: s.Grace,
@@ -117,10 +117,6 @@ func (s *serveCmd) Run(a *app) error {
 			log.Error("the store did not close cleanly", "error", err)
 		}
 	}()
-	self, err := s.join(a.ctx, store.cat)
-	if err != nil {
-		return err
-	}
 	login, password, err := store.begin(a.ctx, s.AdminPassword)
 	if err != nil {
 		return err
@@ -154,14 +150,13 @@ func (s *serveCmd) Run(a *app) error {
 
 	ctx, stop := context.WithCancelCause(a.ctx)
 	var background sync.WaitGroup
-	background.Go(func() { store.stay(ctx, stop) })
+	background.Go(func() { store.stay(ctx, stop, log) })
 	background.Go(func() { store.library.Run(ctx) })
 	background.Go(func() {
 		store.library.RunConversions(ctx, fileapi.Convert(conv.set), s.workers(), s.ConvertLimit)
 	})
 	background.Go(func() { store.library.RunDeliveries(ctx, files.Deliver, webhook.TryLimit) })
 	background.Go(func() { editors.Run(ctx) })
-	background.Go(func() { self.run(ctx, log) })
 	defer background.Wait()
 	defer stop(nil)
 

@@ -107,8 +107,17 @@ func (m *Metrics) Transaction(kind string, took time.Duration, runs int) {
 func (m *Metrics) Blob(operation string, took time.Duration, bytes int64, failed bool) {
 	m.blobs.WithLabelValues(operation).Observe(took.Seconds())
 	m.blobBytes.WithLabelValues(operation).Add(float64(max(0, bytes)))
+	failures := m.blobFailed.WithLabelValues(operation) // there also while it is 0
 	if failed {
-		m.blobFailed.WithLabelValues(operation).Inc()
+		failures.Inc()
+	}
+}
+
+// Limits names the limits that Limited may count, so that they are there also
+// while they have refused nobody.
+func (m *Metrics) Limits(names ...string) {
+	for _, n := range names {
+		m.limited.WithLabelValues(n)
 	}
 }
 

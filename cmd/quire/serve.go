@@ -99,9 +99,6 @@ func (s *serveCmd) Run(a *app) error {
 	if s.Thumbnails {
 		thumbnails = func(name string) bool { return conv.set.Serves(transform.Claimed(name), transform.PNG) == nil }
 	}
-	if s.BlobCache < 0 || s.RedirectFrom < 0 || s.BlobCache > maxMiB || s.RedirectFrom > maxMiB {
-		return &settingError{"blob-cache, redirect-from", "use a number of MiB, or 0"}
-	}
 	s.cacheBytes = s.BlobCache << 20
 	store, err := s.open(a.ctx, s.node(), log, library.Options{
 		Thumbnails: thumbnails,
@@ -137,6 +134,7 @@ func (s *serveCmd) Run(a *app) error {
 	store.watch.counts, store.watch.traces = counts, spans
 	limits := s.limits()
 	limits.Refused = counts.Limited
+	counts.Limits(server.LimitUser, server.LimitAddress, server.LimitUploads, "sockets")
 	doors, hijacked := s.doors(store, public, editors, files, counts, log)
 	srv := server.New(doors, server.Options{
 		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: limits, HSTS: s.HSTS, Trace: tracing(spans),

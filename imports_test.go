@@ -30,6 +30,7 @@ var may = map[string][]string{
 	"server":        {""},
 	"blank":         {},
 	"metrics":       {},
+	"traces":        {},
 	"door/...":      {"", "lock", "chunk", "library", "identity", "blob", "catalog", "server", "blank", "client", "transform", "transform/webhook"},
 	"cmd/...":       nil, // everything
 	"bench/...":     nil,

@@ -351,6 +351,7 @@ const (
 	DoorUCloud  Door = "ucloud"
 	DoorTus     Door = "tus"
 	DoorWeb     Door = "web"
+	DoorSignIn  Door = "signin"
 	DoorCommand Door = "command" // the command line, on the server itself
 )
 
@@ -384,13 +385,26 @@ const (
 	EventMoveOut EventKind = "moveout"
 	EventRemove  EventKind = "remove"
 
+	EventRead        EventKind = "read"
+	EventRefused     EventKind = "refused" // somebody asked for what they may not
+	EventPurge       EventKind = "purge"   // out of the trash, for good
 	EventComment     EventKind = "comment"
 	EventGrant       EventKind = "grant"
 	EventLink        EventKind = "link"
 	EventForceUnlock EventKind = "force-unlock"
 	EventConflict    EventKind = "conflict"
 	EventAdmin       EventKind = "admin"
+	EventSignIn      EventKind = "signin"
+	EventSignOut     EventKind = "signout"
+	EventToken       EventKind = "token"  // a personal access token
+	EventApp         EventKind = "app"    // an OAuth client was allowed something, or no longer
+	EventFactor      EventKind = "factor" // a second factor
+	EventPassword    EventKind = "password"
 )
+
+// OnNode says whether the event belongs in the history that everybody who can
+// read a node sees. Who read it or was refused is for auditors only.
+func (k EventKind) OnNode() bool { return k != EventRead && k != EventRefused }
 
 // IsChange says whether the event belongs in the change feed.
 func (k EventKind) IsChange() bool {
@@ -415,6 +429,20 @@ type Event struct {
 	Door   Door
 	Addr   string
 	Detail map[string]any
+}
+
+// RefusedDetail is the detail that says why something was refused.
+const RefusedDetail = "refused"
+
+// Refused says whether the event tells of an attempt that was not let happen.
+func (e Event) Refused() bool {
+	switch e.Kind {
+	case EventRefused:
+		return true
+	case EventSignIn, EventFactor, EventApp:
+		return e.Detail[RefusedDetail] != nil
+	}
+	return false
 }
 
 // Upload is a resumable upload session. One mechanism serves every door.

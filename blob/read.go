@@ -22,14 +22,15 @@ func (s *Store) Open(ctx context.Context, key Key, offset, length int64) (io.Rea
 	start := time.Now()
 	r, err := s.open(ctx, key, offset, length)
 	if err != nil {
-		s.observe(OpRead, start, nil, &err)
+		s.observe(ctx, OpRead, start, nil, &err)
 		return nil, err
 	}
-	return &observedReader{r: r, store: s, start: start}, nil
+	return &observedReader{ctx: ctx, r: r, store: s, start: start}, nil
 }
 
 // observedReader counts what is read, for the observer.
 type observedReader struct {
+	ctx   context.Context
 	r     io.ReadCloser
 	store *Store
 	start time.Time
@@ -54,7 +55,7 @@ func (o *observedReader) Close() error {
 	}
 	if !o.done {
 		o.done = true
-		o.store.observe(OpRead, o.start, &o.n, &o.err)
+		o.store.observe(o.ctx, OpRead, o.start, &o.n, &o.err)
 	}
 	return err
 }

@@ -25,10 +25,10 @@ type Store struct {
 
 // Options are the settings of a Store. The zero value is good.
 type Options struct {
-	// Observe, if set, is called once after each operation, on the goroutine
-	// that asked for it and possibly on many at the same time. It must be
-	// quick.
-	Observe func(Event)
+	// Observe, if set, is called once after each operation, with the
+	// operation's context, on the goroutine that asked for it and possibly on
+	// many at the same time. It must be quick.
+	Observe func(context.Context, Event)
 	// Attempts is how often a call is made in all while it fails with
 	// ErrTransient; 0 means 4. A Put is never repeated, because its source
 	// can't be read twice.
@@ -148,7 +148,7 @@ func (s *Store) PutPartial(ctx context.Context, r io.Reader) (seg Segment, srcEr
 }
 
 func (s *Store) put(ctx context.Context, p *pipeline) (seg Segment, err error) {
-	defer s.observe(OpPut, time.Now(), &seg.Size, &err)
+	defer s.observe(ctx, OpPut, time.Now(), &seg.Size, &err)
 	key := NewKey()
 	size, err := s.driver.Put(ctx, key, p)
 	if err != nil {
@@ -172,14 +172,14 @@ func (s *Store) File(ctx context.Context, key Key) (f *os.File, ok bool, err err
 	if !ok {
 		return nil, false, nil
 	}
-	defer s.observe(OpFile, time.Now(), nil, &err)
+	defer s.observe(ctx, OpFile, time.Now(), nil, &err)
 	f, err = local.File(ctx, key)
 	return f, true, err
 }
 
 // Stat describes the object under key, or gives ErrNotFound.
 func (s *Store) Stat(ctx context.Context, key Key) (info Info, err error) {
-	defer s.observe(OpStat, time.Now(), nil, &err)
+	defer s.observe(ctx, OpStat, time.Now(), nil, &err)
 	err = s.retry(ctx, func() error {
 		info, err = s.driver.Stat(ctx, key)
 		return err
@@ -190,7 +190,7 @@ func (s *Store) Stat(ctx context.Context, key Key) (info Info, err error) {
 // Delete removes a segment durably. Deleting one that does not exist is no
 // error. The caller makes sure that nothing refers to it.
 func (s *Store) Delete(ctx context.Context, key Key) (err error) {
-	defer s.observe(OpDelete, time.Now(), nil, &err)
+	defer s.observe(ctx, OpDelete, time.Now(), nil, &err)
 	return s.retry(ctx, func() error { return s.driver.Delete(ctx, key) })
 }
 
@@ -198,7 +198,7 @@ func (s *Store) Delete(ctx context.Context, key Key) (err error) {
 // given key on; see Driver.List. Fewer than limit (1 to MaxList) results mean
 // that there are no more.
 func (s *Store) List(ctx context.Context, after Key, limit int) (infos []Info, err error) {
-	defer s.observe(OpList, time.Now(), nil, &err)
+	defer s.observe(ctx, OpList, time.Now(), nil, &err)
 	err = s.retry(ctx, func() error {
 		infos, err = s.driver.List(ctx, after, limit)
 		return err
@@ -211,7 +211,7 @@ func (s *Store) List(ctx context.Context, after Key, limit int) (infos []Info, e
 // segment; any other error means that it could not find out.
 func (s *Store) Verify(ctx context.Context, seg Segment) (err error) {
 	var n int64
-	defer s.observe(OpVerify, time.Now(), &n, &err)
+	defer s.observe(ctx, OpVerify, time.Now(), &n, &err)
 	var info Info
 	err = s.retry(ctx, func() error {
 		info, err = s.driver.Stat(ctx, seg.Key)
@@ -241,7 +241,7 @@ func (s *Store) Verify(ctx context.Context, seg Segment) (err error) {
 }
 
 // observe is deferred with the addresses of the results.
-func (s *Store) observe(op Op, start time.Time, n *int64, err *error) {
+func (s *Store) observe(ctx context.Context, op Op, start time.Time, n *int64, err *error) {
 	if s.opts.Observe == nil {
 		return
 	}
@@ -249,5 +249,5 @@ func (s *Store) observe(op Op, start time.Time, n *int64, err *error) {
 	if n != nil {
 		e.Bytes = *n
 	}
-	s.opts.Observe(e)
+	s.opts.Observe(ctx, e)
 }

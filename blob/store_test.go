@@ -379,7 +379,7 @@ func TestFile(t *testing.T) {
 func TestObserve(t *testing.T) {
 	d, _ := newDir(t)
 	var events []string
-	s := blob.New(d, blob.Options{Observe: func(e blob.Event) {
+	s := blob.New(d, blob.Options{Observe: func(_ context.Context, e blob.Event) {
 		result := "ok"
 		if e.Err != nil {
 			result = "failed"

@@ -195,3 +195,33 @@ func (t *Tx) DeleteSessionsBefore(when time.Time) error {
 	_, err := t.c.Exec("DELETE FROM sessions WHERE expires < $1", millis(when))
 	return err
 }
+
+// RevokedLink is a signed link that an administrator ended before its time.
+type RevokedLink struct {
+	Site      quire.SiteID
+	Signature string    // that of the link, by the site's viewer secret
+	Expires   time.Time // the link's own end; the zero time if it has none
+}
+
+var revokedLinks = newRecord("revoked_links", "site signature expires", 2,
+	func(r *RevokedLink) []any { return []any{&r.Site, &r.Signature, &r.Expires} })
+
+// RevokedLink returns what is recorded of a revoked link.
+func (t *Tx) RevokedLink(site quire.SiteID, signature string) (RevokedLink, error) {
+	return revokedLinks.one(t, "WHERE site = $1 AND signature = $2", site, signature)
+}
+
+// PutRevokedLink adds a revoked link, or replaces what is recorded of it.
+func (t *Tx) PutRevokedLink(r *RevokedLink) error { return revokedLinks.upsert(t, r) }
+
+// DeleteRevokedLinks removes what is recorded of a site's revoked links.
+func (t *Tx) DeleteRevokedLinks(site quire.SiteID) error {
+	_, err := t.c.Exec("DELETE FROM revoked_links WHERE site = $1", string(site))
+	return err
+}
+
+// DeleteRevokedLinksBefore removes links that came to their own end before a time.
+func (t *Tx) DeleteRevokedLinksBefore(when time.Time) error {
+	_, err := t.c.Exec("DELETE FROM revoked_links WHERE expires > 0 AND expires < $1", millis(when))
+	return err
+}

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Cached remembers what was read from a catalog, for as long as nothing at all
@@ -10,6 +11,8 @@ import (
 // changes the catalog, other processes included. It is for what a read-only
 // load asks again and again. The zero value is ready for use.
 type Cached[K comparable, V any] struct {
+	hits, misses atomic.Uint64
+
 	mu      sync.RWMutex // guards the rest
 	version int64
 	values  map[K]V
@@ -30,8 +33,10 @@ func (c *Cached[K, V]) Get(ctx context.Context, s *Store, key K, read func() (V,
 	hit = hit && c.version == before
 	c.mu.RUnlock()
 	if hit {
+		c.hits.Add(1)
 		return v, nil
 	}
+	c.misses.Add(1)
 	v, err := read()
 	if err != nil {
 		return v, err
@@ -48,3 +53,6 @@ func (c *Cached[K, V]) Get(ctx context.Context, s *Store, key K, read func() (V,
 	c.values[key] = v
 	return v, nil
 }
+
+// Use tells how often Get had what was asked for, and how often it did not.
+func (c *Cached[K, V]) Use() (hits, misses uint64) { return c.hits.Load(), c.misses.Load() }

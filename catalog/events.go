@@ -59,15 +59,16 @@ func (t *Tx) LastEvent(site quire.SiteID) (int64, error) {
 }
 
 // NodeEvents returns a node's events, the newest first, with sequence numbers
-// below before; 0 is from the newest.
+// below before; 0 is from the newest. Those that
+// are for auditors only (quire.EventKind.OnNode) are not among them.
 func (t *Tx) NodeEvents(node quire.NodeID, before int64, limit int) ([]quire.Event, error) {
 	if err := t.writeEvents(); err != nil {
 		return nil, err
 	}
 	if before <= 0 {
-		return events.all(t, "WHERE node = $1 ORDER BY seq DESC LIMIT $2", node, int64(limit))
+		return events.all(t, "WHERE node = $1 AND kind NOT IN ($2, $3) ORDER BY seq DESC LIMIT $4", node, quire.EventRead, quire.EventRefused, int64(limit))
 	}
-	return events.all(t, "WHERE node = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3", node, before, int64(limit))
+	return events.all(t, "WHERE node = $1 AND kind NOT IN ($2, $3) AND seq < $4 ORDER BY seq DESC LIMIT $5", node, quire.EventRead, quire.EventRefused, before, int64(limit))
 }
 
 // DeleteEventsBefore forgets what happened before a time, at most limit
@@ -103,3 +104,8 @@ func (t *Tx) DueChores(limit int) ([]Chore, error) {
 
 // DeleteChore removes a chore.
 func (t *Tx) DeleteChore(kind, subject string) error { return chores.remove(t, kind, subject) }
+
+// CountChores tells how many chores are due.
+func (t *Tx) CountChores() (int64, error) {
+	return t.number("SELECT COUNT(*) FROM chores WHERE due <= $1", millis(t.now))
+}

@@ -37,3 +37,8 @@ func (t *Tx) LockedBelow(site quire.SiteID, container quire.NodeID) (quire.Node,
 	}
 	return quire.Node{}, quire.ErrNotFound
 }
+
+// CountLocked tells how many files somebody holds a lock on.
+func (t *Tx) CountLocked() (int64, error) {
+	return t.number("SELECT COUNT(*) FROM nodes WHERE locked_until > 0 AND locked_until > $1", millis(t.now))
+}

@@ -200,6 +200,11 @@ func (t *Tx) Delivery(id string) (Delivery, error) {
 	return deliveries.one(t, "WHERE id = $1", id)
 }
 
+// CountDeliveries tells how many deliveries are in a state.
+func (t *Tx) CountDeliveries(state DeliveryState) (int64, error) {
+	return t.number("SELECT COUNT(*) FROM deliveries WHERE state = $1", string(state))
+}
+
 // DueDeliveries returns deliveries that are to be tried now.
 func (t *Tx) DueDeliveries(limit int) ([]Delivery, error) {
 	return deliveries.all(t, "WHERE state = $1 AND due <= $2 ORDER BY due, id LIMIT $3", DeliveryDue, millis(t.now), int64(limit))

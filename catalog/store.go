@@ -18,7 +18,8 @@ import (
 
 // Store is a catalog over one driver. It is safe for concurrent use.
 type Store struct {
-	driver Driver
+	driver  Driver
+	observe func(context.Context, Event) // nil is nobody; see Observe
 }
 
 // New returns a store over a driver whose schema is current.
@@ -36,7 +37,9 @@ const (
 )
 
 // View runs f over one consistent snapshot. See Driver.View.
-func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
+func (s *Store) View(ctx context.Context, f func(*Tx) error) (err error) {
+	runs := 1
+	defer s.observed(ctx, false, time.Now(), &runs, &err)
 	return s.driver.View(ctx, func(c Conn) error { return f(&Tx{c: c, now: c.Now()}) })
 }
 
@@ -44,9 +47,11 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 // durable. f runs again after a lost race, so it must have no effects beyond
 // the Tx; it may set variables of its caller as long as each run sets them
 // anew. See Driver.Update.
-func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) (err error) {
 	pause, began := time.Millisecond, time.Now()
-	for attempt := 1; ; attempt++ {
+	attempt := 1
+	defer s.observed(ctx, true, began, &attempt, &err)
+	for ; ; attempt++ {
 		err := s.driver.Update(ctx, func(c Conn) error {
 			tx := &Tx{c: c, now: c.Now(), write: true}
 			if err := f(tx); err != nil {

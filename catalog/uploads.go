@@ -91,3 +91,9 @@ func (t *Tx) DeleteUploadExtents(id quire.UploadID, from int64) error {
 func (t *Tx) CountUploads(owner quire.UserID) (int64, error) {
 	return t.number("SELECT COUNT(*) FROM uploads WHERE owner = $1 AND done = '' AND expires > $2", owner, millis(t.now))
 }
+
+// CountOpenUploads tells how many sessions of all users are neither committed nor
+// expired.
+func (t *Tx) CountOpenUploads() (int64, error) {
+	return t.number("SELECT COUNT(*) FROM uploads WHERE done = '' AND expires > $1", millis(t.now))
+}

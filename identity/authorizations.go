@@ -126,7 +126,10 @@ func (a *Authority) Authorize(ctx context.Context, s Session, r Request, agent, 
 		if err := tx.PutConsent(&consent); err != nil {
 			return err
 		}
-		return tx.InsertAuthorization(&g)
+		if err := tx.InsertAuthorization(&g); err != nil {
+			return err
+		}
+		return recordOf(ctx, tx, s.Owner, quire.EventApp, map[string]any{"allowed": string(g.Client), "scope": g.Scope, "agent": g.Agent})
 	})
 	if err != nil {
 		return "", err
@@ -217,7 +220,10 @@ func (a *Authority) exchange(ctx context.Context, c Client, t grantToken, fits f
 			// A second use, or a code that somebody tries who does not know what its
 			// owner knows. This commits the end of all that came of it.
 			refused = true
-			return tx.DeleteAuthorization(g.ID)
+			if err := tx.DeleteAuthorization(g.ID); err != nil {
+				return err
+			}
+			return recordOf(ctx, tx, g.Owner, quire.EventApp, map[string]any{"ended": string(g.Client), quire.RefusedDetail: "a code or token that was used up"})
 		}
 		if !tx.Now().Before(g.Expires) {
 			return quire.ErrUnauthenticated
@@ -378,7 +384,10 @@ func (a *Authority) Revoke(ctx context.Context, c Client, text string) error {
 		if err != nil {
 			return err
 		}
-		return tx.DeleteAuthorization(g.ID)
+		if err := tx.DeleteAuthorization(g.ID); err != nil {
+			return err
+		}
+		return recordOf(ctx, tx, g.Owner, quire.EventApp, map[string]any{"ended": string(g.Client), "by": "the app"})
 	})
 }
 
@@ -425,6 +434,9 @@ func (a *Authority) EndApp(ctx context.Context, user quire.UserID, id Authorizat
 		if err := tx.DeleteConsent(user, g.Client); err != nil {
 			return err
 		}
-		return tx.DeleteAuthorization(id)
+		if err := tx.DeleteAuthorization(id); err != nil {
+			return err
+		}
+		return recordOf(ctx, tx, user, quire.EventApp, map[string]any{"ended": string(g.Client)})
 	})
 }

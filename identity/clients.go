@@ -91,7 +91,10 @@ func (a *Authority) CreateClient(ctx context.Context, n NewClient) (c Client, se
 			return err
 		}
 		c.Created = tx.Now()
-		return tx.InsertClient(&c)
+		if err := tx.InsertClient(&c); err != nil {
+			return err
+		}
+		return recordServer(ctx, tx, quire.EventAdmin, map[string]any{"client_added": string(c.ID), "client_name": c.Name, "redirects": c.Redirects, "scope": c.Scope})
 	})
 	return c, secret, err
 }
@@ -158,10 +161,14 @@ func (a *Authority) Client(ctx context.Context, id ClientID) (c Client, err erro
 // DeleteClient removes a client. All that people have allowed it ends at once.
 func (a *Authority) DeleteClient(ctx context.Context, id ClientID) error {
 	return a.cat.Update(ctx, func(tx *catalog.Tx) error {
-		if _, err := tx.Client(id); err != nil {
+		c, err := tx.Client(id)
+		if err != nil {
 			return err
 		}
-		return tx.DeleteClient(id)
+		if err := tx.DeleteClient(id); err != nil {
+			return err
+		}
+		return recordServer(ctx, tx, quire.EventAdmin, map[string]any{"client_removed": string(id), "client_name": c.Name})
 	})
 }
 

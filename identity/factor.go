@@ -118,10 +118,14 @@ func (a *Authority) checkFactor(ctx context.Context, user quire.UserID, code, ad
 		return err
 	}
 	right := false
+	var u quire.User
 	err := a.cat.Update(ctx, func(tx *catalog.Tx) error {
 		right = false
 		f, err := tx.Factor(user)
 		if err != nil {
+			return err
+		}
+		if u, err = tx.User(user); err != nil {
 			return err
 		}
 		if f.Confirmed == confirm {
@@ -132,7 +136,10 @@ func (a *Authority) checkFactor(ctx context.Context, user quire.UserID, code, ad
 		}
 		if step, ok := otpStep(f.Secret, code, tx.Now()); ok && step > f.Step {
 			f.Step, f.Confirmed, right = step, true, true
-			return tx.UpdateFactor(&f)
+			if err := tx.UpdateFactor(&f); err != nil || !confirm {
+				return err
+			}
+			return record(ctx, tx, u, quire.EventFactor, map[string]any{"on": true})
 		}
 		if confirm {
 			return nil
@@ -143,7 +150,10 @@ func (a *Authority) checkFactor(ctx context.Context, user quire.UserID, code, ad
 			return nil
 		}
 		f.Recovery, right = slices.Delete(slices.Clone(f.Recovery), at, at+1), true
-		return tx.UpdateFactor(&f)
+		if err := tx.UpdateFactor(&f); err != nil {
+			return err
+		}
+		return record(ctx, tx, u, quire.EventFactor, map[string]any{"recovery_codes_left": len(f.Recovery)})
 	})
 	switch {
 	case err != nil:
@@ -151,7 +161,7 @@ func (a *Authority) checkFactor(ctx context.Context, user quire.UserID, code, ad
 	case right:
 		return a.succeeded(ctx, tries)
 	}
-	if err := a.failed(ctx, tries); err != nil {
+	if err := a.failed(ctx, tries, u, quire.EventFactor, "code"); err != nil {
 		return err
 	}
 	return quire.ErrUnauthenticated
@@ -177,7 +187,10 @@ func (a *Authority) EndFactor(ctx context.Context, user quire.UserID) error {
 		if _, err := tx.Factor(user); err != nil {
 			return err
 		}
-		return tx.DeleteFactor(user)
+		if err := tx.DeleteFactor(user); err != nil {
+			return err
+		}
+		return recordOf(ctx, tx, user, quire.EventFactor, map[string]any{"on": false})
 	})
 }
 

@@ -31,6 +31,13 @@ type Authority struct {
 // New returns an authority over a catalog.
 func New(cat *catalog.Store) *Authority { return &Authority{cat: cat} }
 
+// CacheUse tells how often a token was known from before, and how often not.
+func (a *Authority) CacheUse() (hits, misses uint64) {
+	hits, misses = a.bearers.Use()
+	h, m := a.grants.Use()
+	return hits + h, misses + m
+}
+
 // A token is "qt_" + its id + "_" + its secret. The prefix lets people and
 // secret scanners recognise one.
 const tokenPrefix = "qt_"
@@ -64,7 +71,10 @@ func (a *Authority) CreateToken(ctx context.Context, user quire.UserID, label st
 		if life > 0 {
 			k.Expires = tx.Now().Add(life)
 		}
-		return tx.InsertToken(&k)
+		if err := tx.InsertToken(&k); err != nil {
+			return err
+		}
+		return record(ctx, tx, u, quire.EventToken, map[string]any{"made": string(k.ID), "label": label, "scope": string(scope)})
 	})
 	return tokenPrefix + id + "_" + secret, k, err
 }
@@ -90,7 +100,10 @@ func (a *Authority) RevokeToken(ctx context.Context, id quire.TokenID, owner qui
 		if owner != "" && k.User != owner {
 			return quire.ErrNotFound
 		}
-		return tx.DeleteToken(id)
+		if err := tx.DeleteToken(id); err != nil {
+			return err
+		}
+		return recordOf(ctx, tx, k.User, quire.EventToken, map[string]any{"revoked": string(k.ID), "label": k.Label})
 	})
 }
 

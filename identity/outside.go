@@ -38,6 +38,9 @@ func (a *Authority) LinkOutside(ctx context.Context, user quire.UserID, issuer, 
 		case !errors.Is(err, quire.ErrNotFound):
 			return err
 		}
-		return tx.PutOutsideIdentity(&catalog.OutsideIdentity{Issuer: issuer, Subject: subject, Owner: user, Created: tx.Now()})
+		if err := tx.PutOutsideIdentity(&catalog.OutsideIdentity{Issuer: issuer, Subject: subject, Owner: user, Created: tx.Now()}); err != nil {
+			return err
+		}
+		return recordOf(ctx, tx, user, quire.EventAdmin, map[string]any{"linked": issuer, "subject": subject})
 	})
 }

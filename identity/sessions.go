@@ -52,10 +52,14 @@ func (a *Authority) StartSession(ctx context.Context, user quire.UserID, agent, 
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	err = a.cat.Update(ctx, func(tx *catalog.Tx) error {
-		return tx.PutSession(&catalog.Session{
+		s := catalog.Session{
 			ID: sessionID(cookie), Owner: user, Created: tx.Now(), Used: tx.Now(), Expires: tx.Now().Add(SessionLife),
 			Agent: agent[:min(len(agent), 200)], Addr: addr, Secret: secret, Methods: strings.Join(methods, " "),
-		})
+		}
+		if err := tx.PutSession(&s); err != nil {
+			return err
+		}
+		return recordOf(ctx, tx, user, quire.EventSignIn, map[string]any{"methods": s.Methods, "agent": s.Agent})
 	})
 	return cookie, err
 }
@@ -134,7 +138,10 @@ func (a *Authority) EndSession(ctx context.Context, user quire.UserID, id string
 		if err != nil {
 			return err
 		}
-		return tx.DeleteSession(id)
+		if err := tx.DeleteSession(id); err != nil {
+			return err
+		}
+		return recordOf(ctx, tx, user, quire.EventSignOut, map[string]any{"began": s.Created, "from": s.Addr})
 	})
 }
 
@@ -158,6 +165,6 @@ func (a *Authority) EndSessions(ctx context.Context, user quire.UserID, but ...s
 				return err
 			}
 		}
-		return nil
+		return recordOf(ctx, tx, user, quire.EventSignOut, map[string]any{"everywhere": true})
 	})
 }

@@ -68,8 +68,10 @@ func (a *Authority) mayTry(ctx context.Context, list []guess) error {
 	})
 }
 
-// failed counts a wrong attempt. A count that has rested for a day begins anew.
-func (a *Authority) failed(ctx context.Context, list []guess) error {
+// failed counts a wrong attempt of a user, and records it. A user without an id is
+// nobody here: what was typed as the name is not kept, since it may be a password.
+// A count that has rested for a day begins anew.
+func (a *Authority) failed(ctx context.Context, list []guess, u quire.User, kind quire.EventKind, why string) error {
 	return a.cat.Update(context.WithoutCancel(ctx), func(tx *catalog.Tx) error {
 		for _, g := range list {
 			f, err := tx.Failure(g.what)
@@ -84,7 +86,12 @@ func (a *Authority) failed(ctx context.Context, list []guess) error {
 				return err
 			}
 		}
-		return nil
+		detail := map[string]any{quire.RefusedDetail: why}
+		by, _ := quire.ActorOf(ctx)
+		if u.ID != "" {
+			by.Site, detail["user"] = u.Site, u.Login
+		}
+		return recordServer(quire.WithActor(ctx, by), tx, kind, detail)
 	})
 }
 
@@ -127,7 +134,14 @@ func (a *Authority) SignIn(ctx context.Context, login, password, addr string) (q
 		return quire.User{}, err
 	}
 	if !ok || u.Disabled {
-		if err := a.failed(ctx, tries); err != nil {
+		why := "password"
+		switch {
+		case u.ID == "":
+			why = "login"
+		case ok:
+			why = "disabled"
+		}
+		if err := a.failed(ctx, tries, u, quire.EventSignIn, why); err != nil {
 			return quire.User{}, err
 		}
 		return quire.User{}, quire.ErrUnauthenticated

@@ -44,7 +44,7 @@ func (l *Library) inTree(tx *catalog.Tx, c quire.Caller, e Entry, top quire.Node
 	if top != t.root {
 		return Entry{}, quire.ErrNotFound
 	}
-	return e, allow(c, e.Access, needs)
+	return e, allow(c, e, needs)
 }
 
 // locate is find without a look at which tree the node is in, and without a
@@ -78,7 +78,7 @@ func (l *Library) locateNode(tx *catalog.Tx, c quire.Caller, n quire.Node) (e En
 		return Entry{}, "", err
 	}
 	if e.Access == quire.NoAccess {
-		return Entry{}, "", quire.ErrNotFound
+		return Entry{}, "", refuse(c, e, quire.Viewer, quire.ErrNotFound)
 	}
 	return e, up[len(up)-1].ID, nil
 }
@@ -113,17 +113,17 @@ func (l *Library) accessAlong(tx *catalog.Tx, c quire.Caller, up []catalog.Ances
 	return access, nil
 }
 
-// allow says whether an access is enough for what a call needs.
-func allow(c quire.Caller, have, needs quire.Access) error {
+// allow says whether the access to an entry is enough for what a call needs.
+func allow(c quire.Caller, e Entry, needs quire.Access) error {
 	switch {
-	case have == quire.NoAccess:
-		return quire.ErrNotFound
-	case have < needs:
-		return quire.ErrForbidden
+	case e.Access == quire.NoAccess:
+		return refuse(c, e, needs, quire.ErrNotFound)
+	case e.Access < needs:
+		return refuse(c, e, needs, quire.ErrForbidden)
 	case needs > quire.Viewer && !c.Scope.Allows(quire.ScopeWrite):
-		return quire.ErrForbidden
+		return refuse(c, e, needs, quire.ErrForbidden)
 	case !c.Scope.Allows(quire.ScopeRead):
-		return quire.ErrForbidden
+		return refuse(c, e, needs, quire.ErrForbidden)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (l *Library) CreateSite(ctx context.Context, account, instance string, quot
 				return err
 			}
 		}
-		return nil
+		return tx.AddEvent(operatorEvent(ctx, tx, s.ID, map[string]any{"site": account + "/" + instance, "added": true, "quota": quota}))
 	})
 	return s, err
 }
@@ -100,7 +100,10 @@ func (l *Library) SetQuota(ctx context.Context, id quire.SiteID, quota int64) er
 			return err
 		}
 		s.Quota = quota
-		return tx.UpdateSite(&s)
+		if err := tx.UpdateSite(&s); err != nil {
+			return err
+		}
+		return tx.AddEvent(operatorEvent(ctx, tx, s.ID, map[string]any{"site": s.Account + "/" + s.Instance, "quota": quota}))
 	})
 }
 
@@ -152,6 +155,9 @@ func (l *Library) CreateUser(ctx context.Context, n NewUser) (u quire.User, err 
 			Role: n.Role, Password: n.Password, Created: tx.Now(),
 		}
 		if err := tx.InsertUser(&u); err != nil {
+			return err
+		}
+		if err := tx.AddEvent(operatorEvent(ctx, tx, s.ID, map[string]any{"added": u.Login, "role": string(u.Role), "access": n.Access.String()})); err != nil {
 			return err
 		}
 		if n.Access == quire.NoAccess {
@@ -222,10 +228,35 @@ func (l *Library) ChangeUser(ctx context.Context, login string, change func(*qui
 		if u, err = tx.UserByLogin(login); err != nil {
 			return err
 		}
+		old := u
 		change(&u)
-		return tx.UpdateUser(&u)
+		if err := tx.UpdateUser(&u); err != nil {
+			return err
+		}
+		return tx.AddEvent(operatorEvent(ctx, tx, u.Site, changedUser(old, u)))
 	})
 	return u, err
+}
+
+// changedUser tells what has changed of a user, without any secret.
+func changedUser(old, u quire.User) map[string]any {
+	detail := map[string]any{"changed": u.Login}
+	if old.Role != u.Role {
+		detail["role"] = string(u.Role)
+	}
+	if old.Disabled != u.Disabled {
+		detail["disabled"] = u.Disabled
+	}
+	if old.Password != u.Password {
+		detail["password"] = "new"
+	}
+	if old.Name != u.Name {
+		detail["name"] = u.Name
+	}
+	if old.Email != u.Email {
+		detail["email"] = u.Email
+	}
+	return detail
 }
 
 // SetUserInfo keeps an opaque text for the caller (WOPI PutUserInfo: at most

@@ -99,10 +99,18 @@ func (l *Library) ChangeSelf(ctx context.Context, c quire.Caller, w UserChange) 
 		if u, err = tx.User(c.User); err != nil {
 			return err
 		}
+		old := u
 		if err := w.apply(&u); err != nil {
 			return err
 		}
-		return tx.UpdateUser(&u)
+		if err := tx.UpdateUser(&u); err != nil {
+			return err
+		}
+		ev := adminEvent(tx, c, changedUser(old, u))
+		if w.Password != nil {
+			ev.Kind = quire.EventPassword
+		}
+		return tx.AddEvent(ev)
 	})
 	return u, err
 }
@@ -129,10 +137,7 @@ func (l *Library) AddUser(ctx context.Context, c quire.Caller, n NewUser) (u qui
 		return u, err
 	}
 	n.Site = c.Site
-	if u, err = l.CreateUser(ctx, n); err != nil {
-		return u, err
-	}
-	return u, l.recordAdmin(ctx, c, map[string]any{"added": u.Login})
+	return l.CreateUser(quire.WithActor(ctx, c), n)
 }
 
 // ChangeMember changes a user of the caller's site. Administrators only; the
@@ -148,6 +153,7 @@ func (l *Library) ChangeMember(ctx context.Context, c quire.Caller, id quire.Use
 		if err != nil {
 			return err
 		}
+		old := u
 		if err := w.apply(&u); err != nil {
 			return err
 		}
@@ -161,7 +167,7 @@ func (l *Library) ChangeMember(ctx context.Context, c quire.Caller, id quire.Use
 		if left == 0 {
 			return &quire.Invalid{What: "role", Reason: "nobody would be left to administer the site: make somebody else an administrator first"}
 		}
-		return tx.AddEvent(adminEvent(tx, c, map[string]any{"changed": u.Login, "role": string(u.Role), "disabled": u.Disabled}))
+		return tx.AddEvent(adminEvent(tx, c, changedUser(old, u)))
 	})
 	u.Password, u.Info = "", ""
 	return u, err
@@ -190,10 +196,6 @@ func adminEvent(tx *catalog.Tx, c quire.Caller, detail map[string]any) *quire.Ev
 		Site: c.Site, Kind: quire.EventAdmin, Time: tx.Now(), User: c.User, Name: c.Name,
 		Door: c.Door, Addr: c.Addr, Detail: detail,
 	}
-}
-
-func (l *Library) recordAdmin(ctx context.Context, c quire.Caller, detail map[string]any) error {
-	return l.update(ctx, func(tx *catalog.Tx) error { return tx.AddEvent(adminEvent(tx, c, detail)) })
 }
 
 // operates says whether the caller runs the whole server: an administrator of

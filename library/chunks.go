@@ -50,8 +50,8 @@ func (l *Library) SaveChunks(ctx context.Context, c quire.Caller, id quire.NodeI
 		return Entry{}, quire.Saved{}, err
 	}
 	defer snap.Close()
-	if err := allow(c, snap.Entry.Access, quire.Editor); err != nil {
-		return Entry{}, quire.Saved{}, err
+	if err := allow(c, snap.Entry, quire.Editor); err != nil {
+		return Entry{}, quire.Saved{}, l.noted(ctx, err)
 	}
 	if err := mayChange(snap.Entry, lock.Content, o.Precondition, o.SameLock, snap.now); err != nil {
 		return Entry{}, quire.Saved{}, err

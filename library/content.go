@@ -48,6 +48,11 @@ func (l *Library) Open(ctx context.Context, c quire.Caller, id quire.NodeID, num
 
 // OpenStream is Open for any of a file's streams.
 func (l *Library) OpenStream(ctx context.Context, c quire.Caller, id quire.NodeID, number int64, stream quire.StreamID) (*Content, error) {
+	in, err := l.openCached(ctx, c, id, number, stream)
+	return l.recorded(ctx, c, in, err)
+}
+
+func (l *Library) openCached(ctx context.Context, c quire.Caller, id quire.NodeID, number int64, stream quire.StreamID) (*Content, error) {
 	if number != 0 || stream != quire.MainContent || c.Link != "" {
 		return l.openStream(ctx, c, id, number, stream)
 	}
@@ -134,7 +139,7 @@ func (l *Library) OpenPath(ctx context.Context, c quire.Caller, path string, num
 		out, err = l.openIn(ctx, tx, e, number, quire.MainContent)
 		return err
 	})
-	return out, err
+	return l.recorded(ctx, c, out, err)
 }
 
 // firstInline is how many extents Open looks at for bytes in the catalog, so

@@ -38,16 +38,25 @@ var pauses = []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute,
 // node as well.
 func (l *Library) RunDeliveries(ctx context.Context, try func(context.Context, Delivery) Verdict, limit time.Duration) {
 	const atOnce = 16
+	// One is taken only when it can be made at once: from then on it is nobody
+	// else's.
 	slots := make(chan struct{}, atOnce)
 	var running sync.WaitGroup
+	defer running.Wait()
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case slots <- struct{}{}:
+		}
 		d, ok, err := l.takeDelivery(ctx, 2*limit)
 		if err != nil && ctx.Err() == nil {
 			l.log.Error("a callback was not begun; it will be tried again", "error", err)
 		}
-		if !ok {
+		if !ok || err != nil {
+			<-slots
 			select {
 			case <-ctx.Done():
 			case <-tick.C:
@@ -55,7 +64,6 @@ func (l *Library) RunDeliveries(ctx context.Context, try func(context.Context, D
 			}
 			continue
 		}
-		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
 			work, cancel := context.WithTimeout(ctx, limit)
@@ -69,7 +77,6 @@ func (l *Library) RunDeliveries(ctx context.Context, try func(context.Context, D
 			}
 		})
 	}
-	running.Wait()
 }
 
 // takeDelivery puts a delivery's next try off while this one runs.

@@ -291,6 +291,9 @@ func (l *Library) forget(ctx context.Context) error {
 			if err := tx.DeleteJobsBefore(tx.Now()); err != nil {
 				return err
 			}
+			if err := tx.DeleteRevokedLinksBefore(tx.Now()); err != nil {
+				return err
+			}
 			if err := tx.DeleteFailuresBefore(tx.Now().Add(-24 * time.Hour)); err != nil {
 				return err
 			}

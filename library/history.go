@@ -233,7 +233,7 @@ func (l *Library) copyTree(ctx context.Context, c quire.Caller, src Entry, t qui
 		if p.there != nil {
 			return l.existing(tx, p)
 		}
-		if err := allow(c, p.parent.Access, quire.Editor); err != nil {
+		if err := allow(c, p.parent, quire.Editor); err != nil {
 			return err
 		}
 		if err := l.fits(tx, src, p.parent); err != nil {
@@ -244,7 +244,7 @@ func (l *Library) copyTree(ctx context.Context, c quire.Caller, src Entry, t qui
 			return err
 		}
 		top = quire.Node{
-			ID: quire.NodeID(NewID()), Site: c.Site, Parent: s.trash, Name: p.name, Kind: quire.Container,
+			ID: quire.NodeID(risingID()), Site: c.Site, Parent: s.trash, Name: p.name, Kind: quire.Container,
 			Owner: ownerOf(c, p.parent), Created: tx.Now(), Modified: tx.Now(),
 			Trashed: &quire.Trashed{At: tx.Now()}, // nobody's: it cannot be restored
 		}
@@ -270,7 +270,7 @@ func (l *Library) copyTree(ctx context.Context, c quire.Caller, src Entry, t qui
 			if err != nil {
 				return err
 			}
-			if err := allow(c, parent.Access, quire.Editor); err != nil {
+			if err := allow(c, parent, quire.Editor); err != nil {
 				return err
 			}
 			n, err := tx.Node(top.ID)
@@ -318,7 +318,7 @@ func (l *Library) copyChildren(ctx context.Context, c quire.Caller, from, to qui
 			for _, n := range page {
 				next = n.NameKey
 				copied := quire.Node{
-					ID: quire.NodeID(NewID()), Site: n.Site, Parent: to, Name: n.Name, NameKey: n.NameKey,
+					ID: quire.NodeID(risingID()), Site: n.Site, Parent: to, Name: n.Name, NameKey: n.NameKey,
 					Kind: n.Kind, Owner: c.User, Created: tx.Now(), Modified: tx.Now(), Client: n.Client,
 				}
 				if copied.Owner == "" {

@@ -34,6 +34,9 @@ type Options struct {
 	Grace time.Duration
 	// EventLife is how long the record of events is kept; 0 is 400 days.
 	EventLife time.Duration
+	// RecordReads adds an event for each reading of a file, which costs each
+	// download a durable write.
+	RecordReads bool
 	// Retention says which old revisions are kept.
 	Retention Retention
 	// MaxUploads is how many open upload sessions one user may have; 0 is
@@ -59,6 +62,7 @@ type Library struct {
 
 	tops    sync.Map // quire.SiteID → tops; immutable facts
 	active  active
+	recent  recent
 	signing signing
 
 	converting, delivering conversions
@@ -90,6 +94,10 @@ func setDefault[T comparable](p *T, d T) {
 	}
 }
 
+// CacheUse tells how often a file that was opened was known from before, and how
+// often not.
+func (l *Library) CacheUse() (hits, misses uint64) { return l.opened.Use() }
+
 // Entry is a node as one caller sees it.
 type Entry struct {
 	quire.Node
@@ -98,9 +106,9 @@ type Entry struct {
 }
 
 func (l *Library) view(ctx context.Context, f func(*catalog.Tx) error) error {
-	return l.cat.View(ctx, f)
+	return l.noted(ctx, l.cat.View(ctx, f))
 }
 
 func (l *Library) update(ctx context.Context, f func(*catalog.Tx) error) error {
-	return l.cat.Update(ctx, f)
+	return l.noted(ctx, l.cat.Update(ctx, f))
 }

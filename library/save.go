@@ -104,7 +104,7 @@ func (l *Library) maySave(tx *catalog.Tx, c quire.Caller, t quire.Target, p plac
 		case !lock.Empty(o.Key):
 			return &quire.Locked{Reason: "the file is new and cannot be locked: save it without a lock"}
 		}
-		return allow(c, p.parent.Access, quire.Editor)
+		return allow(c, p.parent, quire.Editor)
 	}
 	e := *p.there
 	if e.IsContainer() {
@@ -116,7 +116,7 @@ func (l *Library) maySave(tx *catalog.Tx, c quire.Caller, t quire.Target, p plac
 	if t.Node == "" && t.OnConflict != quire.Replace || o.Absent {
 		return l.existing(tx, p)
 	}
-	if err := allow(c, e.Access, quire.Editor); err != nil {
+	if err := allow(c, e, quire.Editor); err != nil {
 		return err
 	}
 	if err := mayChange(e, lock.Content, o.Precondition, o.SameLock, tx.Now()); err != nil {

@@ -32,8 +32,9 @@ func inline(data []byte) fresh {
 }
 
 // risingID returns an id that is mostly greater than those made before it, so
-// that the records of new segments lie beside each other. Nothing rests on it
-// being hard to guess.
+// that the records of what is new lie beside each other and a commit of many
+// touches few pages. Of its bits 80 are random; nothing rests on it being hard to
+// guess.
 func risingID() string {
 	var b [16]byte
 	rand.Read(b[6:])

@@ -138,9 +138,12 @@ func (l *Library) Untrash(ctx context.Context, c quire.Caller, id quire.NodeID) 
 
 // Purge deletes a trashed node for good, with all below it.
 func (l *Library) Purge(ctx context.Context, c quire.Caller, id quire.NodeID) error {
-	err := l.view(ctx, func(tx *catalog.Tx) error {
-		_, err := l.trashed(tx, c, id)
-		return err
+	err := l.update(ctx, func(tx *catalog.Tx) error {
+		n, err := l.trashed(tx, c, id)
+		if err != nil {
+			return err
+		}
+		return l.record(tx, c, quire.EventPurge, Entry{Node: n, Path: n.Name}, nil)
 	})
 	if err != nil {
 		return err

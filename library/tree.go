@@ -86,17 +86,17 @@ func (l *Library) resolve(tx *catalog.Tx, c quire.Caller, t quire.Target) (place
 		return place{}, quire.ErrNotAContainer
 	}
 	if len(p.missing) > 0 {
-		return p, allow(c, p.parent.Access, quire.Editor)
+		return p, allow(c, p.parent, quire.Editor)
 	}
 	n, err := tx.Child(container, key)
 	switch {
 	case errors.Is(err, quire.ErrNotFound):
-		return p, allow(c, p.parent.Access, quire.Editor)
+		return p, allow(c, p.parent, quire.Editor)
 	case err != nil:
 		return place{}, err
 	}
 	if t.OnConflict == quire.Rename || t.OnConflict == quire.RenameClose {
-		if err := allow(c, p.parent.Access, quire.Editor); err != nil {
+		if err := allow(c, p.parent, quire.Editor); err != nil {
 			return place{}, err
 		}
 		form := numbered
@@ -164,14 +164,14 @@ func (l *Library) insert(tx *catalog.Tx, c quire.Caller, parent Entry, name stri
 
 // newNode makes a node without writing it.
 func (l *Library) newNode(tx *catalog.Tx, c quire.Caller, parent Entry, name string, kind quire.Kind) (Entry, error) {
-	if err := allow(c, parent.Access, quire.Editor); err != nil {
+	if err := allow(c, parent, quire.Editor); err != nil {
 		return Entry{}, err
 	}
 	if strings.Count(parent.Path, "/") >= quire.MaxDepth {
 		return Entry{}, tooDeep()
 	}
 	n := quire.Node{
-		ID: quire.NodeID(NewID()), Site: parent.Site, Parent: parent.ID,
+		ID: quire.NodeID(risingID()), Site: parent.Site, Parent: parent.ID,
 		Name: name, NameKey: foldName(name), Kind: kind, Owner: ownerOf(c, parent),
 		Created: tx.Now(), Modified: tx.Now(),
 	}
@@ -245,7 +245,7 @@ func (l *Library) Move(ctx context.Context, c quire.Caller, id quire.NodeID, t q
 		if err != nil {
 			return err
 		}
-		if err := allow(c, parent.Access, quire.Editor); err != nil {
+		if err := allow(c, parent, quire.Editor); err != nil {
 			return err
 		}
 		if err := l.fits(tx, e, parent); err != nil {
@@ -367,7 +367,7 @@ func (l *Library) DeleteEmpty(ctx context.Context, c quire.Caller, id quire.Node
 const chorePurge = "purge"
 
 func (l *Library) discard(tx *catalog.Tx, c quire.Caller, e Entry, pre quire.Precondition, same lock.SameID) error {
-	if err := allow(c, e.Access, quire.Editor); err != nil {
+	if err := allow(c, e, quire.Editor); err != nil {
 		return err
 	}
 	if e.Parent == "" {

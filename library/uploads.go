@@ -41,9 +41,9 @@ func (l *Library) CreateUpload(ctx context.Context, c quire.Caller, n NewUpload)
 				return err
 			}
 			if p.there == nil {
-				err = allow(c, p.parent.Access, quire.Editor)
+				err = allow(c, p.parent, quire.Editor)
 			} else {
-				err = allow(c, p.there.Access, quire.Editor)
+				err = allow(c, *p.there, quire.Editor)
 			}
 			if err != nil {
 				return err

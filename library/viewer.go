@@ -2,6 +2,7 @@ package library
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/quire-docs/quire"
@@ -58,8 +59,41 @@ func (l *Library) changeViewer(ctx context.Context, c quire.Caller, what, secret
 		if err := tx.UpdateSite(&s); err != nil {
 			return err
 		}
+		if err := tx.DeleteRevokedLinks(s.ID); err != nil { // no link has those signatures now
+			return err
+		}
 		return tx.AddEvent(adminEvent(tx, c, map[string]any{"viewer_secret": what}))
 	})
+}
+
+// RevokeViewerLink ends one signed link, which is known by its signature, before its own
+// end; the zero time is that of a link without one. Administrators only.
+func (l *Library) RevokeViewerLink(ctx context.Context, c quire.Caller, signature string, end time.Time) error {
+	if err := admin(c); err != nil {
+		return err
+	}
+	if !c.Scope.Allows(quire.ScopeAdmin) {
+		return quire.ErrForbidden
+	}
+	return l.update(ctx, func(tx *catalog.Tx) error {
+		if err := tx.PutRevokedLink(&catalog.RevokedLink{Site: c.Site, Signature: signature, Expires: end}); err != nil {
+			return err
+		}
+		return tx.AddEvent(adminEvent(tx, c, map[string]any{"viewer_link": "revoked"}))
+	})
+}
+
+// ViewerLinkRevoked says whether a signed link of a site was ended by RevokeViewerLink.
+func (l *Library) ViewerLinkRevoked(ctx context.Context, site quire.SiteID, signature string) (revoked bool, err error) {
+	err = l.view(ctx, func(tx *catalog.Tx) error {
+		_, err := tx.RevokedLink(site, signature)
+		revoked = err == nil
+		if errors.Is(err, quire.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return revoked, err
 }
 
 // RefuseMD5 sets whether links to the site's files may be signed with MD5.

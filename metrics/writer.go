@@ -3,6 +3,7 @@ package metrics
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 )
 
 // counter notes what an answer is.
@@ -17,7 +18,7 @@ func (c *counter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // WriteHeader implements http.ResponseWriter.
 func (c *counter) WriteHeader(status int) {
-	if c.status == 0 && status >= 200 {
+	if c.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		c.status = status
 	}
 	c.ResponseWriter.WriteHeader(status)
@@ -40,5 +41,19 @@ func (c *counter) ReadFrom(r io.Reader) (int64, error) {
 		n, err = io.Copy(struct{ io.Writer }{c.ResponseWriter}, r)
 	}
 	c.bytes += n
+	return n, err
+}
+
+// countedBody counts what is read of a request's body: a handler may leave that to
+// another goroutine.
+type countedBody struct {
+	io.ReadCloser
+	n atomic.Int64
+}
+
+// Read implements io.Reader.
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n.Add(int64(n))
 	return n, err
 }

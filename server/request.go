@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +21,30 @@ const infoKey contextKey = 0
 
 // info is what the server knows of a request.
 type info struct {
-	id   string
-	addr string
+	id        string
+	addr      string
+	admission *admission
+	// operation is what the door found that the request asks for. It is written
+	// and read on the request's goroutine.
+	operation *string
+	span      Span // nil is none
+}
+
+// SetOperation tells what a request asks for, for the log, metrics and traces: a
+// name out of a short list of the door's own, never a path or anything else that a
+// client makes up.
+func SetOperation(ctx context.Context, name string) {
+	if i, ok := ctx.Value(infoKey).(info); ok {
+		*i.operation = name
+	}
+}
+
+// Operation returns what SetOperation told, or nothing.
+func Operation(ctx context.Context) string {
+	if i, ok := ctx.Value(infoKey).(info); ok {
+		return *i.operation
+	}
+	return ""
 }
 
 // RequestID returns the id of the request that a context belongs to, which is
@@ -43,10 +66,15 @@ func ClientAddr(ctx context.Context) string {
 func (s *Server) wrap(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		i := info{id: requestID(r), addr: s.clientAddr(r)}
+		i := info{id: requestID(r), addr: s.clientAddr(r), operation: new(string)}
+		i.admission = &admission{limits: s.limits, addr: i.addr}
+		defer i.admission.release()
 		w.Header().Set("X-Request-Id", i.id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
+		if r.TLS != nil && s.opt.HSTS > 0 {
+			w.Header().Set("Strict-Transport-Security", "max-age="+strconv.Itoa(int(s.opt.HSTS.Seconds())))
+		}
 
 		control := http.NewResponseController(w)
 		body := &movingBody{rc: r.Body, control: control, stall: s.opt.Stall}
@@ -54,7 +82,11 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 		// A copy: net/http looks at its own request's body to decide whether to
 		// wait for the rest of it, which a client that expects "100 Continue"
 		// would never send.
-		r = r.WithContext(context.WithValue(r.Context(), infoKey, i))
+		ctx := r.Context()
+		if s.opt.Trace != nil && !probe(r) {
+			ctx, i.span = s.opt.Trace(r, s.fromProxy(r))
+		}
+		r = r.WithContext(context.WithValue(ctx, infoKey, i))
 		if r.Body != nil && r.Body != http.NoBody {
 			body.move()
 			r.Body = body
@@ -79,7 +111,10 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 }
 
 func (s *Server) logRequest(r *http.Request, i info, w *movingWriter, body *movingBody, began time.Time, level slog.Level) {
-	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+	if i.span != nil {
+		i.span.End(*i.operation, i.id, w.status, body.read(), w.written)
+	}
+	if probe(r) {
 		level = slog.LevelDebug
 	}
 	attrs := []slog.Attr{
@@ -92,7 +127,13 @@ func (s *Server) logRequest(r *http.Request, i info, w *movingWriter, body *movi
 		slog.Duration("took", time.Since(began).Round(10*time.Microsecond)),
 		slog.String("addr", i.addr),
 	}
-	for header, name := range map[string]string{"X-WOPI-Override": "operation", "X-WOPI-CorrelationId": "correlation", "X-WOPI-SessionId": "session"} {
+	if i.span != nil {
+		attrs = append(attrs, slog.String("trace", i.span.ID()))
+	}
+	if *i.operation != "" {
+		attrs = append(attrs, slog.String("operation", *i.operation))
+	}
+	for header, name := range map[string]string{"X-WOPI-CorrelationId": "correlation", "X-WOPI-SessionId": "session"} {
 		if v := r.Header.Get(header); v != "" {
 			attrs = append(attrs, slog.String(name, printable(v, 100)))
 		}
@@ -102,6 +143,9 @@ func (s *Server) logRequest(r *http.Request, i info, w *movingWriter, body *movi
 	}
 	s.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
+
+// probe says whether a request is a health probe.
+func probe(r *http.Request) bool { return r.URL.Path == "/healthz" || r.URL.Path == "/readyz" }
 
 // requestID takes the id that the client or a proxy gave, if it is a sane one.
 func requestID(r *http.Request) string {

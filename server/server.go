@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -23,14 +24,36 @@ type Options struct {
 	Proxies []netip.Prefix
 	// TLS serves HTTPS if it is not nil.
 	TLS *tls.Config
+	// HSTS is for how long browsers are to use nothing but HTTPS; it is told with
+	// answers over HTTPS. 0 is not to tell.
+	HSTS time.Duration
 	// Stall is how long a request may go without a byte moving before it is
 	// cut; 0 is a minute. A slow sender or reader that keeps moving is not cut.
 	Stall time.Duration
 	// Drain is how long running requests may take to finish when the server
 	// stops; 0 is 30 seconds.
 	Drain time.Duration
+	// Hijacked ends the connections that handlers have taken over, such as
+	// WebSockets, when the server stops: it returns when they have ended, and
+	// cuts those that are left when its context does. nil is that there are none.
+	Hijacked func(context.Context)
+	// Trace, if it is set, begins the span of each request but the health probes',
+	// in the context that it returns. Trusted says that a trusted proxy sent it. nil
+	// is not to trace.
+	Trace func(r *http.Request, trusted bool) (context.Context, Span)
+	// Limits bound what users, addresses and uploads may take.
+	Limits Limits
 	// Ready says whether requests can be served: what they need answers.
 	Ready func(context.Context) error
+}
+
+// Span is the trace of one request.
+type Span interface {
+	// ID is the trace's id, for the log.
+	ID() string
+	// End is told how the request was answered: what it asked for, its id, the
+	// status, and the bytes of both bodies.
+	End(operation, request string, status int, in, out int64)
 }
 
 // maxHeader bounds a request's line and headers, in bytes.
@@ -38,9 +61,10 @@ const maxHeader = 64 << 10
 
 // Server serves HTTP on one address.
 type Server struct {
-	opt  Options
-	http *http.Server
-	log  *slog.Logger
+	opt    Options
+	http   *http.Server
+	log    *slog.Logger
+	limits *limits
 }
 
 // New returns a server for a handler.
@@ -54,7 +78,7 @@ func New(h http.Handler, opt Options) *Server {
 	if opt.Drain == 0 {
 		opt.Drain = 30 * time.Second
 	}
-	s := &Server{opt: opt, log: opt.Logger}
+	s := &Server{opt: opt, log: opt.Logger, limits: newLimits(opt.Limits)}
 	s.http = &http.Server{
 		Handler:           s.wrap(s.withHealth(h)),
 		MaxHeaderBytes:    maxHeader,
@@ -84,10 +108,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.opt.Drain)
 	defer cancel()
+	var taken sync.WaitGroup
+	if s.opt.Hijacked != nil {
+		taken.Go(func() { s.opt.Hijacked(drain) })
+	}
 	err := s.http.Shutdown(drain)
 	if err != nil {
 		err = s.http.Close() // what is still running is cut; uploads stay resumable
 	}
+	taken.Wait()
 	if serr := <-done; !errors.Is(serr, http.ErrServerClosed) {
 		err = errors.Join(err, serr)
 	}
@@ -114,6 +143,12 @@ func (s *Server) withHealth(h http.Handler) http.Handler {
 	})
 	mux.Handle("/", h)
 	return mux
+}
+
+// fromProxy says whether a trusted proxy sent a request.
+func (s *Server) fromProxy(r *http.Request) bool {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && s.trusted(peer.Addr().Unmap())
 }
 
 // clientAddr returns who a request comes from: the nearest address in

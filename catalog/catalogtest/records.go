@@ -74,12 +74,13 @@ func records(t *testing.T, s *stores) {
 	key := catalog.Key{ID: "ke", Purpose: "pu", Secret: []byte{9}, Created: when, Retires: when}
 	session := catalog.Session{ID: "se", Owner: "u", Created: when, Used: when, Expires: when, Agent: "ag", Addr: "ad", Secret: []byte{8}, Methods: "pwd otp"}
 	ev := quire.Event{Seq: 1, Site: "s", Node: "n", Kind: quire.EventGrant, Path: "/x", Time: when, User: "u", Name: "Ann", Door: quire.DoorWeb, Addr: "ad", Detail: map[string]any{"a": "b"}}
-	for _, sample := range []any{&site, &user, &token, &n, &rev, &up, &grant, &link, &prop, &key, &session, &ev} {
+	revoked := catalog.RevokedLink{Site: "s", Signature: "si", Expires: when}
+	for _, sample := range []any{&revoked, &site, &user, &token, &n, &rev, &up, &grant, &link, &prop, &key, &session, &ev} {
 		full(t, sample)
 	}
 	s.update(func(tx *catalog.Tx) error {
 		return errors.Join(tx.InsertSite(&site), tx.InsertUser(&user), tx.InsertToken(&token), tx.InsertNode(&n), tx.InsertRevision(&rev, &m),
-			tx.InsertUpload(&up), tx.PutGrant(&grant), tx.PutLink(&link), tx.PutProperty(&prop), tx.PutKey(&key), tx.PutSession(&session), tx.AddEvent(&ev))
+			tx.InsertUpload(&up), tx.PutGrant(&grant), tx.PutLink(&link), tx.PutProperty(&prop), tx.PutKey(&key), tx.PutSession(&session), tx.PutRevokedLink(&revoked), tx.AddEvent(&ev))
 	})
 	check := func(what string) {
 		t.Helper()
@@ -109,6 +110,8 @@ func records(t *testing.T, s *stores) {
 			same(t, keys, []catalog.Key{key}, err)
 			gotSession, err := tx.Session("se")
 			same(t, gotSession, session, err)
+			gotRevoked, err := tx.RevokedLink("s", "si")
+			same(t, gotRevoked, revoked, err)
 			list, err := tx.NodeEvents("n", 0, 10)
 			same(t, list, []quire.Event{ev}, err)
 			return nil
@@ -132,7 +135,7 @@ func records(t *testing.T, s *stores) {
 	check("with fields that are zero")
 
 	s.update(func(tx *catalog.Tx) error {
-		return errors.Join(tx.DeleteToken("k"), tx.DeleteGrant("n", "u"), tx.DeleteLink("li"), tx.DeleteKey("ke"), tx.DeleteSession("se"), tx.DeleteUpload(&up), tx.DeleteNode(&n))
+		return errors.Join(tx.DeleteToken("k"), tx.DeleteGrant("n", "u"), tx.DeleteLink("li"), tx.DeleteKey("ke"), tx.DeleteSession("se"), tx.DeleteRevokedLinksBefore(when.Add(time.Hour)), tx.DeleteUpload(&up), tx.DeleteNode(&n))
 	})
 	s.view(func(tx *catalog.Tx) error {
 		_, e1 := tx.Token("k")
@@ -142,7 +145,8 @@ func records(t *testing.T, s *stores) {
 		_, e5 := tx.Link("li")
 		_, e6 := tx.Session("se")
 		_, e7 := tx.Manifest("n", 2)
-		for i, err := range []error{e1, e2, e3, e4, e5, e6, e7} {
+		_, e8 := tx.RevokedLink("s", "si")
+		for i, err := range []error{e1, e2, e3, e4, e5, e6, e7, e8} {
 			if !errors.Is(err, quire.ErrNotFound) {
 				t.Errorf("deleted %d: %v", i, err)
 			}

@@ -48,6 +48,8 @@ func Run(t *testing.T, open func(t *testing.T) (a, b catalog.Driver)) {
 		"Renditions":   renditions,
 		"Leases":       leases,
 		"Facts":        facts,
+		"Counts":       counts,
+		"Observe":      observe,
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := open(t)

@@ -22,6 +22,7 @@ type conn struct {
 	// some errors the engine has rolled back by itself, and a statement that
 	// came next would be a transaction of its own.
 	failed error
+	wrote  bool // whether the function has run a statement that may change something, or one that failed
 }
 
 func connect(dsn string) (*conn, error) {
@@ -33,7 +34,7 @@ func connect(dsn string) (*conn, error) {
 }
 
 // begin makes the connection ready for a function of a caller.
-func (c *conn) begin() { c.failed = nil }
+func (c *conn) begin() { c.failed, c.wrote = nil, false }
 
 // result is what became of the function: f's error, or that of a statement
 // which the function passed over.
@@ -79,6 +80,7 @@ func (c *conn) Exec(query string, args ...any) (int64, error) {
 	if c.failed != nil {
 		return 0, c.failed
 	}
+	c.wrote = true
 	n, err := c.exec(query, args...)
 	c.failed = err
 	return n, err
@@ -105,7 +107,7 @@ func (c *conn) Query(query string, args []any, row func(cols []any) error) error
 	}
 	result, width, err := c.collect(query, args)
 	if err != nil {
-		c.failed = err
+		c.failed, c.wrote = err, true // the engine may have rolled back
 		return err
 	}
 	cols := make([]any, width)

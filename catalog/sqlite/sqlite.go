@@ -1,8 +1,8 @@
 // Package sqlite runs the catalog on one SQLite file, without a C compiler.
 //
-// One connection writes, in one goroutine: it takes all updates that wait,
-// runs each in a savepoint, and makes them durable with one commit (and so one
-// fsync). Other connections read snapshots. The file is in WAL mode with
+// One connection writes, in one goroutine: it takes all updates that wait, runs
+// them one after the other, and makes them durable with one commit (and so one
+// fsync); what one of them must take back does not touch the others. Other connections read snapshots. The file is in WAL mode with
 // synchronous=FULL, so a commit that returned survives a power cut.
 //
 // Several processes on one machine may open the same file, for example the

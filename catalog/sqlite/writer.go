@@ -24,6 +24,7 @@ type request struct {
 	// taken is set by who goes first: the writer, which then runs f, or the
 	// caller, who no longer waits for it.
 	taken atomic.Bool
+	ran   bool // f ran once, and may run again
 }
 
 // write is the one goroutine that changes the database.
@@ -41,33 +42,47 @@ func (d *Driver) write(c *conn) {
 // together. More are taken only while some wait, so that a lone update is not
 // held up.
 func (d *Driver) commit(c *conn, batch []*request) {
-	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
+	// Most updates succeed, or fail before they have changed anything, and then
+	// nothing of them need be taken back. When one must be, all that ran so far
+	// run again, each in a savepoint of its own.
+	apart := false
+	if err := d.begin(c); err != nil {
 		finish(batch, err)
 		return
 	}
-	// After the wait for other processes, so that who comes later in the
-	// database has no earlier time.
-	c.now = d.clock()
-	var ran []*request
-	for i := 0; ; i++ {
-		r := batch[i]
-		if err := d.run(c, r); err != nil {
+	for i := 0; ; {
+		err := d.run(c, batch[i], apart)
+		if errors.Is(err, errMixed) {
+			apart = true
+			c.exec("ROLLBACK") // which fails if the engine has done so itself
+			if err := d.begin(c); err != nil {
+				finish(batch, err)
+				return
+			}
+			i = 0
+			continue
+		}
+		if err != nil {
 			// The transaction itself is broken: nothing of it can be kept. The
 			// others did nothing wrong and can run again.
 			c.exec("ROLLBACK")
-			if r.err == nil {
-				r.err = err
-			}
-			for _, r := range ran {
-				if r.err == nil {
+			for n, r := range batch {
+				switch {
+				case r.err != nil:
+				case n == i:
+					r.err = err
+				default:
 					r.err = fmt.Errorf("%w: another update broke the transaction: %w", catalog.ErrRetry, err)
 				}
 			}
-			finish(append(ran, r), nil)
+			finish(batch, nil)
 			return
 		}
-		ran = append(ran, r)
-		if i+1 == maxBatch {
+		i++
+		if i < len(batch) {
+			continue
+		}
+		if i == maxBatch {
 			break
 		}
 		next, ok := d.waiting()
@@ -77,12 +92,12 @@ func (d *Driver) commit(c *conn, batch []*request) {
 		batch = append(batch, next)
 	}
 	changed := false
-	for _, r := range ran {
+	for _, r := range batch {
 		changed = changed || r.err == nil
 	}
 	if !changed {
 		c.exec("ROLLBACK")
-		finish(ran, nil)
+		finish(batch, nil)
 		return
 	}
 	_, err := c.exec("COMMIT")
@@ -92,12 +107,21 @@ func (d *Driver) commit(c *conn, batch []*request) {
 		c.exec("ROLLBACK")
 		err = fmt.Errorf("%w: %w", catalog.ErrUncertain, err)
 	}
-	for _, r := range ran {
+	for _, r := range batch {
 		if r.err == nil {
 			r.err = err
 		}
 	}
-	finish(ran, nil)
+	finish(batch, nil)
+}
+
+// begin starts a transaction that others are part of, too.
+func (d *Driver) begin(c *conn) error {
+	_, err := c.exec("BEGIN IMMEDIATE")
+	// After the wait for other processes, so that who comes later in the
+	// database has no earlier time.
+	c.now = d.clock()
+	return err
 }
 
 // waiting takes the next update if one is there.
@@ -110,29 +134,47 @@ func (d *Driver) waiting() (*request, bool) {
 	}
 }
 
-// run runs one update in a savepoint. It returns an error only if the
-// transaction cannot go on.
-func (d *Driver) run(c *conn, r *request) error {
-	if !r.taken.CompareAndSwap(false, true) {
-		r.err = context.Canceled // nobody is left to read it
-		return nil
+// errMixed reports that an update failed which had changed something, in a
+// transaction in which its changes cannot be told from those of others.
+var errMixed = errors.New("sqlite: an update is to be taken back alone")
+
+// run runs one update, in a savepoint if it is to be kept apart from the others.
+// It returns an error only if the transaction cannot go on.
+func (d *Driver) run(c *conn, r *request, apart bool) error {
+	if !r.ran {
+		if r.err != nil {
+			return nil // it was given up before the others had to run again
+		}
+		if !r.taken.CompareAndSwap(false, true) {
+			r.err = context.Canceled // nobody is left to read it
+			return nil
+		}
+		if r.err = r.ctx.Err(); r.err != nil {
+			return nil
+		}
+		r.ran = true
 	}
-	if err := r.ctx.Err(); err != nil {
-		r.err = err
-		return nil
-	}
-	if _, err := c.exec("SAVEPOINT one"); err != nil {
-		return err
+	if apart {
+		if _, err := c.exec("SAVEPOINT one"); err != nil {
+			return err
+		}
 	}
 	c.begin()
 	r.panicked, r.err = protect(c, r.f)
-	if r.err != nil || r.panicked != nil {
-		if r.err == nil {
-			r.err = errors.New("panic")
-		}
+	failed := r.err != nil || r.panicked != nil
+	if failed && r.err == nil {
+		r.err = errors.New("panic")
+	}
+	switch {
+	case failed && c.wrote && !apart:
+		return errMixed
+	case failed && apart:
 		if _, err := c.exec("ROLLBACK TO one"); err != nil {
 			return err
 		}
+	}
+	if !apart {
+		return nil
 	}
 	_, err := c.exec("RELEASE one")
 	return err

@@ -15,6 +15,8 @@ import (
 
 // gauges are what is asked of the catalog when metrics are collected.
 func gauges(m *metrics.Metrics, o *opened) {
+	m.Cache("tokens", o.ids.CacheUse)
+	m.Cache("files", o.library.CacheUse)
 	ask := func(f func(*catalog.Tx) (int64, error)) func() float64 {
 		return func() float64 {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -31,10 +33,10 @@ func gauges(m *metrics.Metrics, o *opened) {
 	}
 	m.Gauge("quire_conversions_waiting", "Conversions that wait; -1 if the catalog does not answer.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountRenditions(catalog.RenditionWaiting) }))
 	m.Gauge("quire_conversions_failed", "Conversions that failed and whose revisions are still there.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountRenditions(catalog.RenditionFailed) }))
-	m.Gauge("quire_uploads_open", "Uploads that are not complete.", ask(func(tx *catalog.Tx) (int64, error) {
-		all, err := tx.Uploads("")
-		return int64(len(all)), err
-	}))
+	m.Gauge("quire_deliveries_waiting", "Callbacks of conversions that are still to be made.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountDeliveries(catalog.DeliveryDue) }))
+	m.Gauge("quire_chores_due", "Background work (thinning, compaction, purging) whose time has come.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountChores() }))
+	m.Gauge("quire_uploads_open", "Uploads that are not complete.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountOpenUploads() }))
+	m.Gauge("quire_locks_held", "Files that somebody holds a lock on.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountLocked() }))
 	m.Gauge("quire_users", "Users on the server.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountUsers() }))
 }
 

@@ -122,15 +122,6 @@ func (p *place) serve() *process {
 	return s
 }
 
-// stop ends a server as an operator does.
-func (s *process) stop(t *testing.T) {
-	t.Helper()
-	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	<-s.done
-}
-
 // caller makes requests of the file API.
 type caller struct {
 	t     *testing.T

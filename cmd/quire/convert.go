@@ -162,14 +162,37 @@ func (c *linkCreateCmd) Run(a *app) error {
 
 type linkRevokeCmd struct {
 	storage
+	Link string `arg:"" optional:"" help:"The link that is to end."`
+	All  bool   `help:"End all links to the site's files: its viewer secret is made anew."`
 	User string `help:"An administrator of the site." default:"admin"`
 }
 
 func (c *linkRevokeCmd) Run(a *app) error {
+	if c.All == (c.Link != "") {
+		return &settingError{"link", "give one link, or --all to end all of them"}
+	}
 	return c.with(a, func(o *opened) error {
 		caller, err := operator(a.ctx, o, c.User)
 		if err != nil {
 			return err
+		}
+		if c.Link != "" {
+			secret, err := o.library.ViewerSecret(a.ctx, caller)
+			if err != nil {
+				return err
+			}
+			site, _, err := o.library.SiteOf(a.ctx, caller)
+			if err != nil {
+				return err
+			}
+			signature, end, err := fileapi.ReadViewerURL(c.Link, site, secret)
+			if err != nil {
+				return err
+			}
+			if err := o.library.RevokeViewerLink(a.ctx, caller, signature, end); err != nil {
+				return err
+			}
+			return a.print(map[string]bool{"revoked": true}, "the link has ended\n")
 		}
 		if _, err := o.library.RefreshViewerSecret(a.ctx, caller); err != nil {
 			return err

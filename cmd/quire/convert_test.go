@@ -13,10 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quire-docs/quire/blank"
 )
 
 var convertJobs = flag.Int("convert.jobs", 40, "how many conversions TestConversions makes; one in twenty is poisoned")
@@ -182,14 +185,36 @@ func TestConversions(t *testing.T) {
 		fmt.Fprintf(&rows, "%d,%d\n", i, i)
 	}
 	poison := map[string][]byte{
-		"cut.docx": []byte("PK\x03\x04 cut off"), "locked.docx": append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), []byte("EncryptedPackage")...), "bomb.docx": bombed(t),
+		"cut.docx": []byte("PK\x03\x04 cut off"), "locked.docx": testdata(t, "locked.docx"), "locked.odt": testdata(t, "locked.odt"), "bomb.docx": bombed(t),
 		"noise.xlsx": bytes.Repeat([]byte{0, 1, 2, 3}, 500), "huge.csv": []byte(rows.String()),
 	}
-	names := []string{"cut.docx", "locked.docx", "bomb.docx", "noise.xlsx", "huge.csv"}
+	names := []string{"cut.docx", "locked.docx", "huge.csv", "bomb.docx", "noise.xlsx", "locked.odt"}
+	// Office documents are what the server itself made of text; a presentation is an
+	// empty one. One has a macro that never ends, which is not run.
+	for at, content := range map[string]string{"/made.txt": "words", "/made.csv": "name,amount\nwords,12\n"} {
+		if status, b := a.do("PUT", "file/put", url.Values{"path": {at}}, []byte(content)); status != 200 {
+			t.Fatalf("%d %s", status, b)
+		}
+	}
+	made := func(from, mime string) string {
+		status, b := a.do("GET", "file/get", url.Values{"path": {from}, "mime": {mime}}, nil)
+		if status != 200 {
+			t.Fatalf("%s as %s: %d %s", from, mime, status, b)
+		}
+		return string(b)
+	}
+	const docx, xlsx = "application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+	slides, err := blank.New("pptx")
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := []struct{ name, content, target string }{
 		{"a.txt", "words %d", "application/pdf"}, {"b.csv", "a,%d\n", "application/pdf"}, {"c.html", "<p>words %d", "application/vnd.oasis.opendocument.text"}, {"d.txt", "words %d", "text/html"},
-		{"e.rtf", `{\rtf1 words %d}`, "text/plain"}, {"f.csv", "a,%d\n", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"}, {"g.html", "<p>%d", "image/png"},
+		{"e.rtf", `{\rtf1 words %d}`, "text/plain"}, {"f.csv", "a,%d\n", xlsx}, {"g.html", "<p>%d", "image/png"},
+		{"h.docx", made("/made.txt", docx), "application/pdf"}, {"i.xlsx", made("/made.csv", xlsx), "text/html"}, {"j.pptx", string(slides), "application/pdf"},
+		{"k.odt", made("/made.txt", "application/vnd.oasis.opendocument.text"), docx}, {"l.pdf", made("/made.txt", "application/pdf"), "image/png"}, {"loop.odt", string(testdata(t, "loop.odt")), "application/pdf"},
 	}
+	idle := s.resident(t)
 	jobs, bad := map[string]string{}, map[string]bool{}
 	for i := range *convertJobs {
 		if i%20 == 10 {
@@ -204,7 +229,7 @@ func TestConversions(t *testing.T) {
 		}
 		g := good[i%len(good)]
 		path := fmt.Sprintf("/%d/%s", i, g.name)
-		if status, b := a.do("PUT", "file/put", url.Values{"path": {path}}, fmt.Appendf(nil, g.content, i)); status != 200 {
+		if status, b := a.do("PUT", "file/put", url.Values{"path": {path}}, []byte(strings.Replace(g.content, "%d", strconv.Itoa(i), 1))); status != 200 {
 			t.Fatalf("%d %s", status, b)
 		}
 		jobs[a.transform(path, g.target, hook.url)] = path
@@ -220,6 +245,24 @@ func TestConversions(t *testing.T) {
 		}
 	}
 	waitFor(t, 30*time.Second, "the processes' end", func() bool { return len(leftovers(temp)) == 0 })
+	after := s.resident(t)
+	t.Logf("the server takes %d MiB, before %d MiB", after>>20, idle>>20)
+	if after > idle+100<<20 {
+		t.Errorf("%d MiB more than before", (after-idle)>>20)
+	}
+	s.stop(t)
+	if left, err := filepath.Glob(filepath.Join(temp, "quire-*")); err != nil || len(left) > 0 {
+		t.Errorf("it leaves %v, %v", left, err)
+	}
+}
+
+func testdata(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "..", "transform", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func waitFor(t *testing.T, limit time.Duration, what string, done func() bool) {
@@ -269,6 +312,10 @@ func TestConversionsKilled(t *testing.T) {
 	}
 	defer func() { s.kill() }()
 	waitFor(t, 3*time.Minute, "all callbacks", func() bool { return hook.count() == len(jobs) })
+	// What the killed servers were at is gone; the running one has its own.
+	if left, err := filepath.Glob(filepath.Join(temp, "quire-libreoffice-*")); err != nil || len(left) != 1 {
+		t.Errorf("there are %v, %v", left, err)
+	}
 	hook.mu.Lock()
 	defer hook.mu.Unlock()
 	for job, got := range hook.jobs {

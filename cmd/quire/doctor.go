@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -13,17 +12,15 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire/blob"
+	"github.com/quire-docs/quire/blob/s3"
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/library"
 )
 
 // doctorCmd looks at what a server needs, as it would use it itself.
 type doctorCmd struct {
-	storage
-	convertSettings
-	wopiSettings
-	PublicURL string        `help:"The URL that people and editors reach the server by." name:"public-url" env:"QUIRE_PUBLIC_URL"`
-	Timeout   time.Duration `help:"How long the whole may take." default:"2m"`
+	serveCmd
+	Timeout time.Duration `help:"How long the whole may take." default:"2m"`
 }
 
 // finding is one thing that was looked at.
@@ -39,7 +36,8 @@ type examination struct {
 }
 
 func (x *examination) note(what, state, format string, args ...any) {
-	f := finding{what, state, fmt.Sprintf(format, args...)}
+	// One finding is one line, also where an error has more.
+	f := finding{what, state, strings.Join(strings.FieldsFunc(fmt.Sprintf(format, args...), func(r rune) bool { return r == '\n' || r == '\t' }), " ")}
 	x.list = append(x.list, f)
 	if !x.a.json {
 		fmt.Fprintf(x.a.out, "%-5s %-12s %s\n", f.State, f.What, f.Tells)
@@ -62,18 +60,21 @@ func (c *doctorCmd) Run(a *app) error {
 	ctx, cancel := context.WithTimeout(a.ctx, c.Timeout)
 	defer cancel()
 	x := &examination{a: a}
+	c.configuration(x)
 	c.disk(x)
+	c.space(x)
 	if store, err := c.open(ctx, false, slog.New(slog.DiscardHandler), library.Options{}); x.result("store", err, "the catalog and the blob store open", "see that the settings are the server's") {
 		c.catalogWorks(ctx, x, store)
 		c.bytes(ctx, x, store)
 		c.secrets(ctx, x, store)
+		c.reachable(ctx, x, store)
 		if err := store.close(); err != nil {
 			x.note("store", "warn", "it did not close cleanly: %v", err)
 		}
 	}
+	c.bucketClock(ctx, x)
 	c.convertersWork(ctx, x)
 	c.editorsAnswer(ctx, x)
-	c.reachable(ctx, x)
 	failed := false
 	for _, f := range x.list {
 		failed = failed || f.State == "fail"
@@ -87,6 +88,29 @@ func (c *doctorCmd) Run(a *app) error {
 		return exitError(exitProblem)
 	}
 	return nil
+}
+
+// room, in bytes, is what the data folder should have at least.
+const (
+	littleRoom = 1 << 30
+	noRoom     = 64 << 20
+)
+
+// space looks how much room the data folder has.
+func (c *doctorCmd) space(x *examination) {
+	free, all, err := diskSpace(c.Data)
+	if err != nil || all == 0 {
+		return // another finding tells of a folder that is not there
+	}
+	share := 100 * free / all
+	switch {
+	case free < noRoom:
+		x.note("disk", "fail", "%s has %d MB left: saves will fail; make room, or move the data folder", c.Data, free>>20)
+	case free < littleRoom || share < 5:
+		x.note("disk", "warn", "%s has %d MB left, %d %%: make room before it is full", c.Data, free>>20, share)
+	default:
+		x.note("disk", "ok", "%s has %d GB left, %d %%", c.Data, free>>30, share)
+	}
 }
 
 // disk writes to the data folder and makes it durable.
@@ -104,7 +128,8 @@ func (c *doctorCmd) disk(x *examination) {
 	}
 }
 
-// catalogWorks asks the catalog for its time, and how long that takes.
+// catalogWorks asks the catalog for its time, and writes something that is gone
+// again when it commits.
 func (c *doctorCmd) catalogWorks(ctx context.Context, x *examination, o *opened) {
 	var now time.Time
 	began := time.Now()
@@ -113,31 +138,120 @@ func (c *doctorCmd) catalogWorks(ctx context.Context, x *examination, o *opened)
 		_, err := tx.Sites()
 		return err
 	})
-	took := time.Since(began)
-	if !x.result("catalog", err, fmt.Sprintf("it answers in %s", took.Round(10*time.Microsecond)), "see that the database runs, and that the URL and the password are right") {
+	ended := time.Now()
+	if !x.result("catalog", err, fmt.Sprintf("it answers in %s", ended.Sub(began).Round(10*time.Microsecond)), "see that the database runs, and that the URL and the password are right") {
 		return
 	}
-	if skew := now.Sub(began).Abs(); skew > 5*time.Second {
-		x.note("clock", "warn", "this machine and the catalog differ by %s: set the clock by NTP", skew.Round(time.Second))
-	} else {
-		x.note("clock", "ok", "this machine and the catalog agree")
+	x.clock("the catalog", now, began, ended)
+	began = time.Now()
+	err = o.cat.Update(ctx, func(tx *catalog.Tx) error {
+		const kind = "doctor"
+		if err := tx.AddChore(catalog.Chore{Kind: kind, Due: tx.Now()}); err != nil {
+			return err
+		}
+		return tx.DeleteChore(kind, "")
+	})
+	took := time.Since(began)
+	if x.result("catalog", err, fmt.Sprintf("it can be written to; a durable transaction takes %s", took.Round(10*time.Microsecond)),
+		"see that the database is no read-only copy, that its user may write, and that its disk is not full") && took > 500*time.Millisecond {
+		x.note("catalog", "warn", "a durable transaction takes %s, and every save waits for one: see the database's disk and the way to it", took.Round(time.Millisecond))
 	}
 }
 
-// bytes stores a segment, reads it and deletes it.
-func (c *doctorCmd) bytes(ctx context.Context, x *examination, o *opened) {
-	const text = "quire doctor"
-	err := func() error {
-		s, err := o.blobs.Put(ctx, strings.NewReader(text))
-		if err != nil {
-			return err
-		}
-		return errors.Join(verify(ctx, o.blobs, s), o.blobs.Delete(ctx, s.Key))
-	}()
-	x.result("blobs", err, "a segment can be stored, read and deleted", "see that the bucket or folder is there, and that the credentials may read, write and delete")
+// tolerable is by how much clocks may differ: leases and signed requests have
+// minutes.
+const (
+	tolerable  = 5 * time.Second
+	dangerous  = time.Minute
+	setYourOwn = "set the clocks by NTP: signed requests, leases and one-time passwords go by them"
+)
+
+// clock compares a time that was told between two moments of this machine.
+func (x *examination) clock(whose string, told, began, ended time.Time) {
+	var skew time.Duration
+	switch {
+	case told.Before(began):
+		skew = began.Sub(told)
+	case told.After(ended):
+		skew = told.Sub(ended)
+	}
+	switch skew = skew.Round(time.Second); {
+	case skew > dangerous:
+		x.note("clock", "fail", "this machine and %s differ by %s: %s", whose, skew, setYourOwn)
+	case skew > tolerable:
+		x.note("clock", "warn", "this machine and %s differ by %s: %s", whose, skew, setYourOwn)
+	default:
+		x.note("clock", "ok", "this machine and %s agree", whose)
+	}
 }
 
-func verify(ctx context.Context, b *blob.Store, s blob.Segment) error { return b.Verify(ctx, s) }
+// bucketClock compares the clock with that of the server of the bucket, which
+// refuses signatures that are off by a quarter of an hour.
+func (c *doctorCmd) bucketClock(ctx context.Context, x *examination) {
+	if c.Blobs == "" {
+		return
+	}
+	place, err := s3.ParsePlace(c.Blobs)
+	if err != nil {
+		return // the store's finding tells
+	}
+	began := time.Now()
+	resp, err := get(ctx, place.Endpoint.String(), nil)
+	ended := time.Now()
+	if err != nil {
+		return // as above
+	}
+	told, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		x.note("clock", "warn", "the server of the bucket does not tell its time, so it was not compared")
+		return
+	}
+	x.clock("the server of the bucket", told, began.Add(-time.Second), ended) // the header has whole seconds
+}
+
+// bytes does what the server does with segments, one right after the other.
+func (c *doctorCmd) bytes(ctx context.Context, x *examination, o *opened) {
+	where := "the folder is there, that the server's user owns it"
+	if c.Blobs != "" {
+		where = "the bucket is there, that the credentials may do this under the prefix"
+	}
+	advice := "see that " + where + ", and that there is room"
+	text := strings.Repeat("quire doctor ", 20_000) // more than goes to the catalog
+	began := time.Now()
+	s, err := o.blobs.Put(ctx, strings.NewReader(text))
+	if err != nil {
+		x.note("blobs", "fail", "nothing can be stored: %v: %s", err, advice)
+		return
+	}
+	took := time.Since(began)
+	right := true
+	for _, step := range []struct {
+		doing string
+		err   error
+	}{
+		{"read", o.blobs.Verify(ctx, s)},
+		{"listed", listed(ctx, o.blobs, s.Key)},
+		{"deleted", o.blobs.Delete(ctx, s.Key)},
+	} {
+		if step.err != nil {
+			right = false
+			x.note("blobs", "fail", "what was stored cannot be %s: %v: %s", step.doing, step.err, advice)
+		}
+	}
+	if right {
+		x.note("blobs", "ok", "a segment can be stored (%d KB in %s), read, listed and deleted", len(text)/1000, took.Round(10*time.Microsecond))
+	}
+}
+
+// listed looks for a key at its place in the list.
+func listed(ctx context.Context, b *blob.Store, key blob.Key) error {
+	before := key[:20] + "222224" // a key that sorts just before it, with none in between
+	page, err := b.List(ctx, before, 1)
+	if err == nil && (len(page) == 0 || page[0].Key != key) {
+		err = errors.New("it is not in the list")
+	}
+	return err
+}
 
 // secrets points out sites that everybody may read.
 func (c *doctorCmd) secrets(ctx context.Context, x *examination, o *opened) {
@@ -148,7 +262,7 @@ func (c *doctorCmd) secrets(ctx context.Context, x *examination, o *opened) {
 	}
 	for _, s := range sites {
 		if s.Viewer.Current == "" {
-			x.note("sites", "warn", "%s/%s has no viewer secret, so everybody may read its files: quire link revoke makes one", s.Account, s.Instance)
+			x.note("sites", "warn", "%s/%s has no viewer secret, so everybody may read its files: quire link revoke --all makes one", s.Account, s.Instance)
 		}
 	}
 	x.note("sites", "ok", "%d", len(sites))
@@ -195,40 +309,4 @@ func (c *doctorCmd) editorsAnswer(ctx context.Context, x *examination) {
 		err = answers(ctx, at)
 		x.result("editors", err, e.Name+" answers at "+at, "see that the editor runs and can be reached from here")
 	}
-}
-
-// reachable asks the server for its health by its public URL.
-func (c *doctorCmd) reachable(ctx context.Context, x *examination) {
-	if c.PublicURL == "" {
-		x.note("public URL", "warn", "none is set: editors and links need the URL that others reach the server by")
-		return
-	}
-	if err := (&serveCmd{PublicURL: c.PublicURL}).checkPublicURL(); err != nil {
-		x.note("public URL", "fail", "%v", err)
-		return
-	}
-	at := strings.TrimSuffix(c.PublicURL, "/") + "/healthz"
-	x.result("public URL", answers(ctx, at), at+" answers from here", "see that the server runs, and that the name, the proxy and the certificate are right")
-	if strings.HasPrefix(c.PublicURL, "http://") && !strings.Contains(c.PublicURL, "://127.0.0.1") && !strings.Contains(c.PublicURL, "://localhost") {
-		x.note("public URL", "warn", "it is plain http: passwords and documents can be read on the way")
-	}
-}
-
-func answers(ctx context.Context, at string) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // only the status counts
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %d", at, resp.StatusCode)
-	}
-	return nil
 }

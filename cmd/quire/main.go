@@ -57,9 +57,10 @@ type commands struct {
 	Backup    backupCmd    `cmd:"" help:"Copy everything to a folder, also while the server runs; again to the same folder it copies only what is new."`
 	Restore   restoreCmd   `cmd:"" help:"Make the documents of a backup those of a new server, whatever databases and storage it was made from."`
 	Migrate   migrateCmd   `cmd:"" help:"Move a stopped server to another database or storage."`
-	Doctor    doctorCmd    `cmd:"" help:"Look at what the server needs: disk, catalog, bytes, clock, conversions, editors, public URL."`
+	Doctor    doctorCmd    `cmd:"" help:"Look at what the server needs: settings, disk, clocks, catalog, bytes, conversions, editors, public URL, proxy. Give it the settings of the server."`
 	Fsck      fsckCmd      `cmd:"" help:"Verify every reference and every segment of the store."`
 	Gc        gcCmd        `cmd:"" help:"Delete expired uploads and segments that nothing names."`
+	Audit     auditCmd     `cmd:"" help:"Write the record of who did what from where."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
@@ -95,7 +96,7 @@ func run(args []string, out, errOut io.Writer) int {
 	if code >= 0 {
 		return code // --help was asked for
 	}
-	if err == nil && k.Command() == "serve" {
+	if err == nil && (k.Command() == "serve" || k.Command() == "doctor") {
 		err = checkEnvironment(parser.Model, os.Environ())
 	}
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -229,6 +230,29 @@ func launchWith(env []string, data string, args ...string) (*process, error) {
 func (s *process) kill() {
 	_ = s.cmd.Process.Kill()
 	<-s.done
+}
+
+// stop ends a server in order, as an operator does.
+func (s *process) stop(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-s.done
+}
+
+// resident is how much memory the server takes, in bytes.
+func (s *process) resident(t *testing.T) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+	if err != nil {
+		t.Skip("this system does not tell how much memory a process takes")
+	}
+	var all, pages int64
+	if _, err := fmt.Sscan(string(b), &all, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 // newNoise returns bytes that no two sizes share and that do not compress.

@@ -36,6 +36,7 @@ type opened struct {
 	blobs   *blob.Store
 	library *library.Library
 	ids     *identity.Authority
+	watch   *watch // of the catalog and the blob store
 	driver  catalog.Driver
 	node    catalog.Lease // a server's
 }
@@ -56,13 +57,15 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 	if err != nil {
 		return nil, err
 	}
+	watch := new(watch)
 	cat := catalog.New(driver)
+	cat.Observe(watch.transaction)
 	bytes, err := s.blobs(ctx)
 	if err != nil {
 		return nil, errors.Join(err, cat.Close())
 	}
-	blobs := blob.New(bytes, blob.Options{})
-	o := &opened{cat: cat, blobs: blobs, ids: identity.New(cat), driver: driver}
+	blobs := blob.New(bytes, blob.Options{Observe: watch.blob})
+	o := &opened{cat: cat, blobs: blobs, ids: identity.New(cat), driver: driver, watch: watch}
 	if create {
 		o.node, err = enter(ctx, cat, blobs)
 	} else {
@@ -100,6 +103,7 @@ func (o *opened) close() error {
 
 // begin makes the first site and its administrator, if there is none.
 func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
+	ctx = quire.WithActor(ctx, quire.Caller{Name: "first start", Door: quire.DoorCommand})
 	sites, err := o.library.Sites(ctx)
 	if err != nil {
 		return "", "", err

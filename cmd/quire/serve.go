@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +25,7 @@ import (
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/metrics"
 	"github.com/quire-docs/quire/server"
+	"github.com/quire-docs/quire/traces"
 	"github.com/quire-docs/quire/transform"
 	"github.com/quire-docs/quire/transform/webhook"
 )
@@ -33,6 +33,10 @@ import (
 type serveCmd struct {
 	storage
 	wopiSettings
+	limitSettings
+	tlsSettings
+	auditSettings
+	traceSettings
 	signInSettings
 	convertSettings
 
@@ -41,8 +45,6 @@ type serveCmd struct {
 	PublicURL      string        `help:"The URL that people and editors reach this server by. Empty is the address it listens on." name:"public-url" env:"QUIRE_PUBLIC_URL"`
 	AdminPassword  string        `help:"The password of the first administrator, 'admin', on the first start. Empty makes a random one, which is printed once." name:"admin-password" env:"QUIRE_ADMIN_PASSWORD"`
 	TrustedProxies []string      `help:"Networks whose X-Forwarded-For is believed, for example 10.0.0.0/8." name:"trusted-proxies" env:"QUIRE_TRUSTED_PROXIES" sep:","`
-	TLSCert        string        `help:"A certificate file (PEM) to serve HTTPS with." name:"tls-cert" env:"QUIRE_TLS_CERT" type:"path"`
-	TLSKey         string        `help:"The certificate's key file (PEM)." name:"tls-key" env:"QUIRE_TLS_KEY" type:"path"`
 	LogLevel       string        `help:"What is logged: debug, info, warn or error." name:"log-level" env:"QUIRE_LOG_LEVEL" enum:"debug,info,warn,error" default:"info"`
 	LogFormat      string        `help:"How it is logged: text or json." name:"log-format" env:"QUIRE_LOG_FORMAT" enum:"text,json" default:"text"`
 	Stall          time.Duration `help:"How long a request may go without a byte moving before it is cut." env:"QUIRE_STALL" default:"1m"`
@@ -52,6 +54,7 @@ type serveCmd struct {
 	KeepAll        time.Duration `help:"How long every revision of a file is kept." name:"keep-all" env:"QUIRE_KEEP_ALL" default:"24h"`
 	KeepHourly     time.Duration `help:"Until what age one revision an hour is kept." name:"keep-hourly" env:"QUIRE_KEEP_HOURLY" default:"192h"`
 	Provider       string        `help:"This server's provider id in the paths of the UCloud protocol." name:"ucloud-provider" env:"QUIRE_UCLOUD_PROVIDER" default:"quire"`
+	Sockets        int           `help:"How many WebSockets one user may have open at a time for uploads." name:"ucloud-sockets" env:"QUIRE_UCLOUD_SOCKETS" default:"64"`
 	KeepDaily      time.Duration `help:"Until what age one revision a day is kept; 0 is for ever." name:"keep-daily" env:"QUIRE_KEEP_DAILY" default:"0"`
 }
 
@@ -63,17 +66,11 @@ func (s *serveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	certs, err := s.certificates()
+	certs, challenge, err := s.certificates(s.Data, log)
 	if err != nil {
 		return err
 	}
-	if err := s.checkPublicURL(); err != nil {
-		return err
-	}
-	if s.Stall <= 0 || s.Drain <= 0 {
-		return &settingError{"stall, drain", "use times above 0"}
-	}
-	if err := s.checkSignIn(); err != nil {
+	if err := s.check(); err != nil {
 		return err
 	}
 	// What libraries log through the default logger is worth a line from warnings
@@ -99,7 +96,8 @@ func (s *serveCmd) Run(a *app) error {
 	}
 	store, err := s.open(a.ctx, true, log, library.Options{
 		Thumbnails: thumbnails,
-		TrashLife:  s.TrashLife, Grace: s.Grace,
+		EventLife:  s.EventLife, RecordReads: s.RecordReads,
+		TrashLife: s.TrashLife, Grace: s.Grace,
 		Retention: library.Retention{All: s.KeepAll, Hourly: s.KeepHourly, Daily: s.KeepDaily},
 	})
 	if err != nil {
@@ -116,10 +114,23 @@ func (s *serveCmd) Run(a *app) error {
 	}
 
 	public := s.publicURL(l.Addr())
+	spans, err := s.start(a.ctx, traces.Options{Version: version, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := endTraces(spans); err != nil {
+			log.Warn("the last traces were not sent", "error", err)
+		}
+	}()
 	files := fileapi.New(store.library, store.ids, fileapi.Options{PublicURL: public, Logger: log, Engines: conv.set, Office: conv.office, Hooks: conv.hooks})
-	counts := metrics.New(version)
-	srv := server.New(s.doors(store, public, editors, files, counts, log), server.Options{
-		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain,
+	counts := metrics.New(version, server.Operation)
+	store.watch.counts, store.watch.traces = counts, spans
+	limits := s.limits()
+	limits.Refused = counts.Limited
+	doors, hijacked := s.doors(store, public, editors, files, counts, log)
+	srv := server.New(doors, server.Options{
+		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: limits, HSTS: s.HSTS, Trace: tracing(spans),
 		Ready: func(ctx context.Context) error {
 			return store.cat.View(ctx, func(tx *catalog.Tx) error {
 				_, err := tx.Sites()
@@ -140,6 +151,9 @@ func (s *serveCmd) Run(a *app) error {
 	defer background.Wait()
 	defer stop(nil)
 
+	if err := s.redirect(ctx, public, challenge, log); err != nil {
+		return err
+	}
 	var admin net.Addr
 	if s.AdminListen != "" {
 		gauges(counts, store)
@@ -158,13 +172,14 @@ func (s *serveCmd) Run(a *app) error {
 	return err
 }
 
-// doors puts every protocol at its place.
-func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, files *fileapi.Door, counts *metrics.Metrics, log *slog.Logger) http.Handler {
+// doors puts every protocol at its place. The function ends the connections that
+// they have taken over.
+func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, files *fileapi.Door, counts *metrics.Metrics, log *slog.Logger) (http.Handler, func(context.Context)) {
 	mux := http.NewServeMux()
 	handle := func(door, at string, h http.Handler) { mux.Handle(at, counts.Count(door, h)) }
 	handle("fileapi", "/api/v1/", files)
 	handle("fileapi", "/1/", files)
-	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log})
+	cloud := ucloud.New(o.library, o.ids, ucloud.Options{Provider: s.Provider, PublicURL: public, Logger: log, MaxSockets: s.Sockets, Refused: func() { counts.Limited("sockets") }})
 	handle("ucloud", "/ucloud/", cloud)
 	handle("ucloud", "/api/files", cloud) // delete
 	handle("ucloud", "/api/files/", cloud)
@@ -183,8 +198,9 @@ func (s *serveCmd) doors(o *opened, public *url.URL, editors *discovery.Set, fil
 	for _, at := range []string{"/edit/", "/view/", "/s/", "/host/", "/new"} {
 		handle("pages", at, pages)
 	}
+	handle("web", mirrorPath, mirror(o.ids))
 	handle("web", "/", web.New(o.library, o.ids, web.Options{PublicURL: public, Logger: log, Opens: opens(editors)}))
-	return mux
+	return mux, cloud.Drain
 }
 
 // ready tells, in one line, that requests are served, and on the first start
@@ -237,20 +253,6 @@ func parseProxies(list []string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-func (s *serveCmd) certificates() (*tls.Config, error) {
-	if (s.TLSCert == "") != (s.TLSKey == "") {
-		return nil, &settingError{"tls-cert, tls-key", "give both or none"}
-	}
-	if s.TLSCert == "" {
-		return nil, nil
-	}
-	pair, err := tls.LoadX509KeyPair(s.TLSCert, s.TLSKey)
-	if err != nil {
-		return nil, &settingError{"tls-cert, tls-key", err.Error()}
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
-}
-
 func (s *serveCmd) checkPublicURL() error {
 	if s.PublicURL == "" {
 		return nil
@@ -280,8 +282,14 @@ func (s *serveCmd) publicURL(addr net.Addr) *url.URL {
 		host = "localhost"
 	}
 	scheme := "http"
-	if s.TLSCert != "" {
+	if s.https() {
 		scheme = "https"
+	}
+	if len(s.ACMEHosts) > 0 {
+		host = s.ACMEHosts[0]
+		if port == "443" {
+			return &url.URL{Scheme: scheme, Host: host}
+		}
 	}
 	return &url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port)}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/user"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -33,7 +34,17 @@ func (s *storage) with(a *app, f func(*opened) error) error {
 	if err != nil {
 		return err
 	}
+	a.ctx = quire.WithActor(a.ctx, console())
 	return errors.Join(f(store), store.close())
+}
+
+// console is who works on the store by the command line, for the record.
+func console() quire.Caller {
+	name := "command line"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name += " (" + u.Username + ")"
+	}
+	return quire.Caller{Name: name, Door: quire.DoorCommand}
 }
 
 // password is how commands get one: from standard input, or asked for on a

@@ -2,6 +2,7 @@ package fileapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/library"
@@ -174,7 +175,8 @@ func adminUploads(c *call) error {
 	return c.answer(http.StatusOK, out)
 }
 
-// adminEvents is GET admin/events: what happened, the newest first.
+// adminEvents is GET admin/events: what happened, the newest first; with after
+// or since (Unix seconds) the oldest first, for a program that keeps a copy.
 func adminEvents(c *call) error {
 	limit, err := c.limit(100)
 	if err != nil {
@@ -184,27 +186,50 @@ func adminEvents(c *call) error {
 	if err != nil {
 		return err
 	}
-	list, err := c.lib.Record(c.ctx, c.caller, before, limit)
+	after, err := c.number(-1, "after")
+	if err != nil {
+		return err
+	}
+	since, err := c.number(-1, "since")
+	if err != nil {
+		return err
+	}
+	oldest := after >= 0 || since >= 0
+	if oldest && before > 0 {
+		return badParam("before", "not together with after and since: they go the other way")
+	}
+	var list []quire.Event
+	if oldest {
+		var from time.Time
+		if since > 0 {
+			from = time.Unix(since, 0)
+		}
+		list, err = c.lib.Audit(c.ctx, c.caller, max(0, after), from, limit)
+	} else {
+		list, err = c.lib.Record(c.ctx, c.caller, before, limit)
+	}
 	if err != nil {
 		return err
 	}
 	type event struct {
-		Seq    int64           `json:"seq"`
-		Time   float64         `json:"time"`
-		Kind   quire.EventKind `json:"kind"`
-		Name   string          `json:"name"`
-		Path   string          `json:"path,omitempty"`
-		UID    quire.NodeID    `json:"uid,omitempty"`
-		Door   quire.Door      `json:"door"`
-		Addr   string          `json:"addr,omitempty"`
-		Detail map[string]any  `json:"detail,omitempty"`
+		Seq     int64           `json:"seq"`
+		Time    float64         `json:"time"`
+		Kind    quire.EventKind `json:"kind"`
+		Refused bool            `json:"refused,omitempty"` // it was not let happen
+		User    quire.UserID    `json:"user,omitempty"`
+		Name    string          `json:"name"`
+		Path    string          `json:"path,omitempty"`
+		UID     quire.NodeID    `json:"uid,omitempty"`
+		Door    quire.Door      `json:"door"`
+		Addr    string          `json:"addr,omitempty"`
+		Detail  map[string]any  `json:"detail,omitempty"`
 	}
 	out := struct {
 		Events  []event `json:"events"`
 		HasMore bool    `json:"has_more"`
 	}{[]event{}, len(list) == limit}
 	for _, e := range list {
-		out.Events = append(out.Events, event{e.Seq, unix(e.Time), e.Kind, e.Name, e.Path, e.Node, e.Door, e.Addr, e.Detail})
+		out.Events = append(out.Events, event{e.Seq, unix(e.Time), e.Kind, e.Refused(), e.User, e.Name, e.Path, e.Node, e.Door, e.Addr, e.Detail})
 	}
 	return c.answer(http.StatusOK, out)
 }

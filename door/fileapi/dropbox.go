@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/quire-docs/quire"
+	"github.com/quire-docs/quire/server"
 )
 
 // dropboxShape writes {"error"}.
@@ -61,29 +62,31 @@ var dropboxCalls = map[string]boxWay{
 }
 
 func serveDropbox(c *call, rest string) error {
-	w, p, ok := dropboxWay(rest)
+	name, p, ok := dropboxWay(rest)
 	if !ok {
 		return &statusError{status: http.StatusNotFound, code: "not_found", msg: "there is no such call"}
 	}
+	server.SetOperation(c.ctx, "dropbox/"+strings.TrimSuffix(name, "/"))
+	w := dropboxCalls[name]
 	if err := c.prepare(way{methods: w.methods, content: w.content}); err != nil {
 		return err
 	}
 	return w.do(c, p)
 }
 
-// dropboxWay finds a call, and the path that it is about.
-func dropboxWay(rest string) (w boxWay, p string, ok bool) {
+// dropboxWay finds the name of a call, and the path that it is about.
+func dropboxWay(rest string) (name, p string, ok bool) {
 	rest = strings.TrimSuffix(rest, "/")
-	if w, ok = dropboxCalls[rest]; ok {
-		return w, "", true
+	if _, ok = dropboxCalls[rest]; ok {
+		return rest, "", true
 	}
 	first, after, _ := strings.Cut(rest, "/")
 	root, tail, _ := strings.Cut(after, "/")
 	if !isRoot(root) {
-		return w, "", false
+		return "", "", false
 	}
-	w, ok = dropboxCalls[first+"/"]
-	return w, "/" + tail, ok
+	_, ok = dropboxCalls[first+"/"]
+	return first + "/", "/" + tail, ok
 }
 
 // isRoot: the names of the tree's root, which all mean the caller's site.

@@ -114,6 +114,7 @@ var native = map[string]way{
 	"file/refresh_viewer_secret": {methods: "GET POST", do: refreshViewerSecret},
 	"file/clear_viewer_secret":   {methods: "GET POST", do: clearViewerSecret},
 	"file/viewer_link":           {methods: "POST", do: makeLink},
+	"file/revoke_viewer_link":    {methods: "POST", do: revokeLink},
 	"content/metadata":           {methods: "GET", do: metadata},
 	"content/list":               {methods: "GET", do: list},
 	"content/delta":              {methods: "GET", do: delta},
@@ -180,16 +181,20 @@ func (c *call) serve() error {
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(c.r.URL.Path, "/api/v1/"), "/")
 	w, ok := native[name]
+	operation := name
 	if rest, of := strings.CutPrefix(name, "file/transform/"); of {
 		id, n, whole := transformPath(rest)
 		w, ok = way{methods: "GET HEAD DELETE", do: func(c *call) error { return job(c, id) }}, whole
+		operation = "file/transform/job"
 		if n != "" {
+			operation = "file/transform/result"
 			w = way{methods: "GET HEAD", do: func(c *call) error { return jobResult(c, id, n) }}
 		}
 	}
 	if !ok {
 		return &statusError{status: http.StatusNotFound, code: "not_found", msg: "there is no such call: see the API reference"}
 	}
+	server.SetOperation(c.ctx, operation)
 	if err := c.prepare(w); err != nil {
 		return err
 	}
@@ -201,12 +206,19 @@ func (c *call) serve() error {
 
 // prepare does what every call begins with.
 func (c *call) prepare(w way) error {
+	if err := server.Admit(c.r); err != nil {
+		return err
+	}
 	if err := c.method(w.methods); err != nil {
 		return err
 	}
 	if err := c.authenticate(); err != nil {
 		return err
 	}
+	if err := server.AdmitUser(c.ctx, c.caller.User); err != nil {
+		return err
+	}
+	c.ctx = quire.WithActor(c.ctx, c.caller)
 	if err := c.params(w.content); err != nil {
 		return err
 	}

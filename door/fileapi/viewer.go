@@ -99,16 +99,23 @@ func (v viewerLink) verify(s quire.Site, signature, signcode string, now time.Ti
 	case subtle.ConstantTimeCompare([]byte(signcode), []byte(v.signcode(secret))) != 1:
 		return badSignature("the signcode is wrong")
 	}
-	if v.Timestamp != "" {
-		end, err := strconv.ParseInt(v.Timestamp, 10, 64)
-		if err != nil || end < 0 {
-			return badParam("timestamp", "it is no number of seconds since 1970")
-		}
-		if !now.Before(time.Unix(end, 0)) {
-			return &statusError{status: http.StatusUnauthorized, code: "link_expired", msg: "the link has expired: ask for a new one"}
-		}
+	end, err := v.end()
+	if err == nil && !end.IsZero() && !now.Before(end) {
+		err = &statusError{status: http.StatusUnauthorized, code: "link_expired", msg: "the link has expired: ask for a new one"}
 	}
-	return nil
+	return err
+}
+
+// end is when a link ends; the zero time if it does not.
+func (v viewerLink) end() (time.Time, error) {
+	if v.Timestamp == "" {
+		return time.Time{}, nil
+	}
+	n, err := strconv.ParseInt(v.Timestamp, 10, 64)
+	if err != nil || n < 0 {
+		return time.Time{}, badParam("timestamp", "it is no number of seconds since 1970")
+	}
+	return time.Unix(n, 0), nil
 }
 
 func badSignature(why string) error {
@@ -130,6 +137,15 @@ func (c *call) viaLink(q url.Values, path string) error {
 	}
 	if err := v.verify(s, signature, signcode, time.Now()); err != nil {
 		return err
+	}
+	if s.Viewer.Current != "" {
+		revoked, err := c.lib.ViewerLinkRevoked(c.ctx, s.ID, v.signature(s.Viewer.Current))
+		if err != nil {
+			return err
+		}
+		if revoked {
+			return &statusError{status: http.StatusUnauthorized, code: "link_revoked", msg: "the link was revoked: ask for a new one"}
+		}
 	}
 	switch v.Permission {
 	case mayPreview, mayPrint, mayDownload:
@@ -216,6 +232,49 @@ func makeLink(c *call) error {
 		return err
 	}
 	return c.answer(http.StatusOK, map[string]string{"url": u})
+}
+
+// revokeLink is POST file/revoke_viewer_link: it ends a signed link, which url
+// gives, before its time. Administrators only.
+func revokeLink(c *call) error {
+	secret, err := c.lib.ViewerSecret(c.ctx, c.caller)
+	if err != nil {
+		return err
+	}
+	s, _, err := c.lib.SiteOf(c.ctx, c.caller)
+	if err != nil {
+		return err
+	}
+	signature, end, err := ReadViewerURL(c.q.Get("url"), s, secret)
+	if err != nil {
+		return err
+	}
+	if err := c.lib.RevokeViewerLink(c.ctx, c.caller, signature, end); err != nil {
+		return err
+	}
+	return c.answer(http.StatusOK, map[string]bool{"revoked": true})
+}
+
+// ReadViewerURL returns the signature and the end of a link that ViewerURL made, or
+// anybody else who has the site's secret; the zero time is that of a link that does
+// not end.
+func ReadViewerURL(text string, s quire.Site, secret string) (signature string, end time.Time, err error) {
+	u, err := url.Parse(text)
+	if err != nil || text == "" {
+		return "", time.Time{}, badParam("url", "give the whole link")
+	}
+	path := u.Query().Get("path")
+	if path == "" {
+		path = u.Query().Get("location") // a transform's
+	}
+	v, given, code := parseLink(u.Query(), path)
+	signature = v.signature(secret)
+	right := subtle.ConstantTimeCompare([]byte(given), []byte(signature)) == 1 || subtle.ConstantTimeCompare([]byte(code), []byte(v.signcode(secret))) == 1
+	if secret == "" || v.Account != s.Account || v.Instance != s.Instance || !right {
+		return "", time.Time{}, badParam("url", "it is no link that this site's secret signed, so it opens nothing")
+	}
+	end, err = v.end()
+	return signature, end, err
 }
 
 // ViewerURL makes a signed link to the file at a path of a site. A life of 0 does

@@ -91,7 +91,29 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
-	d.mux.ServeHTTP(w, r)
+	ctx := r.Context()
+	if err := server.Admit(r); err != nil {
+		d.busy(w, err)
+		return
+	}
+	ctx = quire.WithActor(ctx, quire.Caller{Door: quire.DoorSignIn, Addr: server.ClientAddr(ctx)})
+	_, at := d.mux.Handler(r)
+	server.SetOperation(ctx, at)
+	d.mux.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// busy refuses who asks too often, in words: programs and people come here alike.
+func (d *Door) busy(w http.ResponseWriter, err error) {
+	status, text := http.StatusServiceUnavailable, "the server is busy: try again"
+	var later *quire.Unavailable
+	if errors.As(err, &later) {
+		tellRetry(w, later)
+		text = later.Reason
+		if later.Excess {
+			status = http.StatusTooManyRequests
+		}
+	}
+	http.Error(w, text, status)
 }
 
 // policy is the pages' Content-Security-Policy. Browsers hold form-action against

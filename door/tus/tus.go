@@ -112,7 +112,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *call) serve() error {
 	if c.method == http.MethodOptions {
+		server.SetOperation(c.ctx, c.method)
 		return c.options()
+	}
+	if err := server.Admit(c.r); err != nil {
+		return err
 	}
 	if c.r.Header.Get("Tus-Resumable") != Version {
 		c.w.Header().Set("Tus-Version", Version)
@@ -134,7 +138,11 @@ func (c *call) serve() error {
 		c.w.Header().Set("Allow", allow)
 		return &statusError{http.StatusMethodNotAllowed, "there is no " + c.method + " here: use " + allow}
 	}
+	server.SetOperation(c.ctx, c.method)
 	if err := c.authenticate(); err != nil {
+		return err
+	}
+	if err := server.AdmitUser(c.ctx, c.caller.User); err != nil {
 		return err
 	}
 	return run()

@@ -73,6 +73,9 @@ func translate(ctx context.Context, err error) wire {
 		w.status, w.why = http.StatusBadRequest, "the offset is beyond the bytes that are here, "+strconv.FormatInt(offset.Expected, 10)+": go on from there"
 	case errors.As(err, &later):
 		w.status, w.why, w.after = http.StatusServiceUnavailable, later.Reason, max(1, int(math.Ceil(later.After.Seconds())))
+		if later.Excess {
+			w.status = http.StatusTooManyRequests
+		}
 	case ctx.Err() != nil, errors.Is(err, context.Canceled):
 		// Most likely nobody reads this. But a client that has only closed its
 		// own half of the connection must not take silence for success.

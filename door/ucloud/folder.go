@@ -96,10 +96,10 @@ func socketV2(c *call) error {
 	if err != nil {
 		return err
 	}
-	ws, err := c.accept(MaxChunk + 5)
-	if ws == nil {
-		return err
-	}
+	return c.accept(s.caller.User, MaxChunk+5, func(ws *socket) { c.serveFolder(s, e, ws) })
+}
+
+func (c *call) serveFolder(s *session, e library.Entry, ws *socket) {
 	f := &folder{
 		session: s, ws: ws, tree: s.folder(), base: strings.TrimSuffix(e.Path, "/"), keep: context.WithoutCancel(c.ctx),
 		beat: s.upload.Expires.Add(-s.upload.Life), absent: make(map[string]bool), slots: make(chan struct{}, saveWorkers), files: make(map[uint32]*arriving),
@@ -109,12 +109,13 @@ func socketV2(c *call) error {
 		f.caller.Within = s.upload.Target.Node
 	}
 	f.out.init(ws)
+	ws.farewell = func() { f.stop(errStopping) }
+	c.sockets.add(ws)
 	c.live.enter(s.upload.ID)
-	err = f.run()
+	err := f.run()
 	last := c.live.leave(s.upload.ID)
 	f.over(last)
 	ws.end(c, err)
-	return nil
 }
 
 // run serves the connection until it ends, and says why it did: nil after

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire"
+	"github.com/quire-docs/quire/server"
 )
 
 // A session is one of the library's uploads. For a file it collects the bytes;
@@ -105,6 +106,9 @@ func (c *call) session(token string) (*session, error) {
 	}
 	caller, err := c.ids.Caller(c.ctx, t.Owner, quire.ScopeWrite)
 	if err != nil {
+		return nil, err
+	}
+	if err := server.AdmitUser(c.ctx, caller.User); err != nil {
 		return nil, err
 	}
 	s := &session{Door: c.Door, caller: c.dress(caller), checked: time.Now()}

@@ -25,28 +25,76 @@ type socket struct {
 	timer  *time.Timer
 	stall  time.Duration
 	idle   time.Duration
+	// farewell ends the connection while it waits for a message.
+	farewell func()
+
+	mu       sync.Mutex // guards the two
+	waiting  bool       // for the next message
+	stopping bool       // no message is taken any more
 }
 
-// accept makes a connection a WebSocket. Any origin may: what counts is the
-// token, which a browser does not send by itself.
-func (c *call) accept(limit int64) (*socket, error) {
+// accept makes a connection a WebSocket and serves it. Any origin may: what
+// counts is the token, which a browser does not send by itself.
+// serve adds the socket to those that are ended when the server stops, as soon
+// as its farewell is set.
+func (c *call) accept(user quire.UserID, limit int64, serve func(*socket)) error {
+	if err := c.sockets.reserve(user); err != nil {
+		return err
+	}
+	var s *socket
+	defer func() { c.sockets.release(user, s) }()
 	conn, err := websocket.Accept(c.w, c.r, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
-		return nil, nil // it has answered
+		return nil // it has answered
 	}
 	conn.SetReadLimit(limit)
-	s := &socket{conn: conn, stall: c.opt.Stall, idle: c.opt.Idle}
+	s = &socket{conn: conn, stall: c.opt.Stall, idle: c.opt.Idle}
+	s.farewell = func() { s.interrupt(context.WithoutCancel(c.ctx), errStopping) }
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
 	s.timer = time.AfterFunc(s.idle, s.cancel)
-	return s, nil
+	serve(s)
+	return nil
 }
 
-// next waits for the next message.
+// next waits for the next message. It is errStopping where the server stops.
 func (s *socket) next() (text bool, r io.Reader, err error) {
+	if s.wait(true) {
+		return false, nil, errStopping
+	}
 	s.timer.Reset(s.idle)
 	defer s.timer.Stop()
 	typ, r, err := s.conn.Reader(s.ctx)
+	if s.wait(false) && err != nil {
+		err = errStopping
+	}
 	return typ == websocket.MessageText, &moving{r, s}, err
+}
+
+// wait notes whether a message is waited for, and tells whether the server
+// stops.
+func (s *socket) wait(waiting bool) (stopping bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = waiting
+	return s.stopping
+}
+
+// stop ends the connection: at once if nothing comes, else after the message
+// that is being received. It does not wait for that.
+func (s *socket) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.stopping
+	s.stopping = true
+	if first && s.waiting {
+		go s.farewell()
+	}
+}
+
+// cut breaks the connection off.
+func (s *socket) cut() {
+	s.cancel()
+	go s.conn.CloseNow() // it may wait for who reads
 }
 
 // moving reads a message and cuts the connection if it stands still. Time that
@@ -118,6 +166,9 @@ func closing(ctx context.Context, err error) (websocket.StatusCode, string) {
 	if errors.As(err, &gone) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errBroken) {
 		return 0, ""
 	}
+	if errors.Is(err, errStopping) {
+		return websocket.StatusGoingAway, errStopping.Error()
+	}
 	if errors.Is(err, websocket.ErrMessageTooBig) {
 		return websocket.StatusMessageTooBig, "the message is too big"
 	}
@@ -128,7 +179,7 @@ func closing(ctx context.Context, err error) (websocket.StatusCode, string) {
 		return 0, ""
 	case http.StatusInternalServerError:
 		code = websocket.StatusInternalError
-	case http.StatusServiceUnavailable, http.StatusInsufficientStorage:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusInsufficientStorage:
 		code = websocket.StatusTryAgainLater
 	}
 	why := w.why
@@ -185,12 +236,10 @@ func socketV1(c *call) error {
 	if s.folder() {
 		return bad("this session is for a folder: use WEBSOCKET_V2")
 	}
-	ws, err := c.accept(MaxFrame)
-	if ws == nil {
-		return err
-	}
-	ws.end(c, s.frames(ws))
-	return nil
+	return c.accept(s.caller.User, MaxFrame, func(ws *socket) {
+		c.sockets.add(ws)
+		ws.end(c, s.frames(ws))
+	})
 }
 
 func (s *session) frames(ws *socket) error {

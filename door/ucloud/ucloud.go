@@ -33,6 +33,7 @@
 package ucloud
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -78,6 +79,11 @@ type Options struct {
 	Idle time.Duration
 	// DownloadLife is how long a download's URL works; 0 is a day.
 	DownloadLife time.Duration
+	// MaxSockets is how many WebSockets one user may have open at a time on
+	// this node; 0 is 64.
+	MaxSockets int
+	// Refused, if it is set, is called for each WebSocket that MaxSockets refuses.
+	Refused func()
 }
 
 // Door serves the protocol.
@@ -88,11 +94,13 @@ type Door struct {
 	log  *slog.Logger
 	base string // of provider-side paths: "/ucloud/{provider}/"
 	live live
+
+	sockets sockets
 }
 
 // New returns the door. Serve it at /ucloud/ and /api/files, with and without
 // what follows.
-func New(lib *library.Library, ids *identity.Authority, opt Options) http.Handler {
+func New(lib *library.Library, ids *identity.Authority, opt Options) *Door {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -110,7 +118,10 @@ func New(lib *library.Library, ids *identity.Authority, opt Options) http.Handle
 			*d = byDefault
 		}
 	}
-	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, base: "/ucloud/" + opt.Provider + "/"}
+	if opt.MaxSockets <= 0 {
+		opt.MaxSockets = 64
+	}
+	return &Door{lib: lib, ids: ids, opt: opt, log: opt.Logger, base: "/ucloud/" + opt.Provider + "/", sockets: sockets{max: opt.MaxSockets, refused: opt.Refused}}
 }
 
 // call is one request with what is known of it.
@@ -153,8 +164,7 @@ var files = map[string]way{
 }
 
 // find returns where a path leads.
-func (d *Door) find(path string) (way, bool) {
-	name, ok := "", false
+func (d *Door) find(path string) (w way, name string, ok bool) {
 	if rest, user := strings.CutPrefix(path, "/api/files"); user {
 		name, ok = strings.CutPrefix("/"+strings.Trim(rest, "/"), "/")
 		ok = ok && (rest == "" || rest[0] == '/') && !strings.Contains(name, "/")
@@ -186,10 +196,10 @@ func (d *Door) find(path string) (way, bool) {
 		}
 	}
 	if !ok {
-		return way{}, false
+		return way{}, "", false
 	}
-	w, ok := files[name]
-	return w, ok
+	w, ok = files[name]
+	return w, name, ok
 }
 
 // What a browser may send from another origin. Nothing here rests on cookies,
@@ -218,8 +228,13 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *call) serve() error {
-	way, ok := c.find(c.r.URL.Path)
-	if !ok {
+	if err := server.Admit(c.r); err != nil {
+		return err
+	}
+	way, name, ok := c.find(c.r.URL.Path)
+	if ok {
+		server.SetOperation(c.ctx, cmp.Or(name, "delete"))
+	} else {
 		return &statusError{http.StatusNotFound, "there is no such call here: check the path and the provider's id"}
 	}
 	if !slices.Contains(strings.Fields(way.method), c.r.Method) {
@@ -242,6 +257,9 @@ func (c *call) authenticate() error {
 	}
 	caller, err := c.ids.Bearer(c.ctx, strings.TrimSpace(text))
 	if err != nil {
+		return err
+	}
+	if err := server.AdmitUser(c.ctx, caller.User); err != nil {
 		return err
 	}
 	c.caller = c.dress(caller)

@@ -36,7 +36,8 @@ type fixture struct {
 	folder string
 	opt    ucloud.Options
 	stall  time.Duration
-	later  atomic.Int64 // how far the store's clock is ahead
+	drain  time.Duration // how long the server waits when it stops
+	later  atomic.Int64  // how far the store's clock is ahead
 
 	lib   *library.Library
 	ids   *identity.Authority
@@ -50,7 +51,7 @@ type fixture struct {
 
 func open(t testing.TB, opt ucloud.Options) *fixture {
 	t.Helper()
-	f := &fixture{t: t, ctx: context.Background(), folder: t.TempDir(), opt: opt, stall: 10 * time.Second}
+	f := &fixture{t: t, ctx: context.Background(), folder: t.TempDir(), opt: opt, stall: 10 * time.Second, drain: 100 * time.Millisecond}
 	f.start()
 	t.Cleanup(func() { f.stop() })
 	var err error
@@ -86,7 +87,7 @@ func (f *fixture) start() {
 	door := ucloud.New(f.lib, f.ids, opt)
 	ctx, cancel := context.WithCancel(f.ctx)
 	ended := make(chan error, 1)
-	srv := server.New(door, server.Options{Stall: f.stall, Drain: 100 * time.Millisecond})
+	srv := server.New(door, server.Options{Stall: f.stall, Drain: f.drain, Hijacked: door.Drain})
 	go func() { ended <- srv.Serve(ctx, l) }()
 	f.stop = func() {
 		cancel()

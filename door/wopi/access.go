@@ -44,8 +44,14 @@ func (c *call) giveAccess() (Access, error) {
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return Access{}, quire.ErrUnauthenticated
 	}
+	if err := server.Admit(c.r); err != nil {
+		return Access{}, err
+	}
 	caller, err := c.ids.Bearer(c.ctx, strings.TrimSpace(text))
 	if err != nil {
+		return Access{}, err
+	}
+	if err := server.AdmitUser(c.ctx, caller.User); err != nil {
 		return Access{}, err
 	}
 	caller.Door, caller.Addr = quire.DoorFileAPI, server.ClientAddr(c.ctx)
@@ -86,6 +92,7 @@ func (c *call) explain(err error) {
 	code := map[int]string{
 		http.StatusBadRequest: "bad_parameter", http.StatusUnauthorized: "unauthorized", http.StatusNotFound: "not_found",
 		http.StatusMethodNotAllowed: "method_not_allowed", http.StatusServiceUnavailable: "unavailable",
+		http.StatusTooManyRequests: "too_many",
 	}[status]
 	if code == "" {
 		code = "internal"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -91,7 +92,10 @@ func (c *call) status(err error) int {
 		}
 		return http.StatusBadRequest
 	case errors.As(err, &later):
-		c.w.Header().Set("Retry-After", strconv.Itoa(max(1, int(later.After.Seconds()))))
+		c.w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(later.After.Seconds())))))
+		if later.Excess {
+			return http.StatusTooManyRequests
+		}
 		return http.StatusServiceUnavailable
 	case c.ctx.Err() != nil, errors.Is(err, context.Canceled):
 		// Most likely nobody reads this. But a client that has only closed its

@@ -156,21 +156,31 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *call) serve() error {
+	if err := server.AdmitUpload(c.r); err != nil {
+		return err
+	}
 	rest := strings.TrimPrefix(c.r.URL.Path, "/wopi/")
 	if sig, ok := strings.CutPrefix(rest, "raw/"); ok {
+		server.SetOperation(c.ctx, "raw")
 		return c.rawFile(sig)
 	}
 	kind, sub, err := c.target(rest)
 	if err != nil {
 		return err
 	}
+	ways, ok := routes[kind][sub]
+	if ok {
+		server.SetOperation(c.ctx, operationName(kind, sub, ways, c.r))
+	}
 	if err := c.authenticate(kind); err != nil {
+		return err
+	}
+	if err := server.AdmitUser(c.ctx, c.caller.User); err != nil {
 		return err
 	}
 	if err := c.checkProof(); err != nil {
 		return err
 	}
-	ways, ok := routes[kind][sub]
 	if !ok {
 		return quire.ErrNotFound
 	}
@@ -192,6 +202,19 @@ func (c *call) serve() error {
 	}
 	c.w.Header().Set("Allow", "GET, HEAD, POST")
 	return &statusError{http.StatusMethodNotAllowed, "use GET or POST"}
+}
+
+// operationName names what a request asks for: files/contents, or files LOCK.
+func operationName(kind resource, sub string, ways route, r *http.Request) string {
+	name := string(kind)
+	if sub != "" {
+		name += "/" + sub
+	}
+	override := r.Header.Get("X-WOPI-Override")
+	if _, known := ways.post[override]; known && r.Method == http.MethodPost {
+		name += " " + override
+	}
+	return name
 }
 
 // target reads which resource a URL names, and what follows its id.

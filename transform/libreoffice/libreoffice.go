@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -27,12 +29,12 @@ import (
 type Options struct {
 	// Program is soffice; empty looks for it in the usual places.
 	Program string
-	// Workers is how many run at the same time, each with a profile of its own;
-	// 0 is 1.
+	// Workers is how many run at the same time; 0 is 1.
 	Workers int
 	// Memory is the most address space that one may take, in bytes; 0 is 4 GiB.
 	Memory int64
-	// Output is the largest file that one may write, in bytes; 0 is 1 GiB.
+	// Output is the largest file that one may write, in bytes; 0 is 1 GiB. All
+	// its files together may be four times as large.
 	Output int64
 	// Folder is where profiles and documents are while they are converted; empty
 	// is the system's folder for temporary files.
@@ -41,12 +43,16 @@ type Options struct {
 
 // Engine is a transform.Engine.
 type Engine struct {
-	opt      Options
-	program  string
-	folder   string
-	profiles chan string // of workers that are free
-	attr     syscall.SysProcAttr
-	offline  bool
+	opt     Options
+	program string
+	folder  string
+	lock    *os.File      // held while the folder is in use
+	free    chan struct{} // one for each worker that is free
+	attr    syscall.SysProcAttr
+	offline bool
+
+	making  sync.Mutex // guards pattern
+	pattern string     // a profile that every process gets a copy of; empty until one is made
 }
 
 var _ transform.Engine = (*Engine)(nil)
@@ -68,7 +74,7 @@ func New(opt Options) (*Engine, error) {
 	if opt.Output <= 0 {
 		opt.Output = 1 << 30
 	}
-	e := &Engine{opt: opt, profiles: make(chan string, opt.Workers)}
+	e := &Engine{opt: opt, free: make(chan struct{}, opt.Workers)}
 	places := usual
 	if opt.Program != "" {
 		places = []string{opt.Program}
@@ -92,15 +98,59 @@ func New(opt Options) (*Engine, error) {
 	if e.program == "" {
 		return nil, ErrNotFound
 	}
-	var err error
-	if e.folder, err = os.MkdirTemp(opt.Folder, "quire-libreoffice-"); err != nil {
+	if err := e.occupy(); err != nil {
 		return nil, err
 	}
-	for i := range opt.Workers {
-		e.profiles <- filepath.Join(e.folder, "profile"+strconv.Itoa(i))
+	for range opt.Workers {
+		e.free <- struct{}{}
 	}
 	e.isolate()
 	return e, nil
+}
+
+const prefix = "quire-libreoffice-"
+
+// occupy makes the engine's folder, and removes those of engines whose process
+// was killed: the lock in them is free.
+func (e *Engine) occupy() error {
+	parent := e.opt.Folder
+	if parent == "" {
+		parent = os.TempDir()
+	}
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return err
+	}
+	for _, d := range entries {
+		if !d.IsDir() || !strings.HasPrefix(d.Name(), prefix) {
+			continue
+		}
+		old := filepath.Join(parent, d.Name())
+		// Not created: one without it is just being made, or not ours.
+		f, err := os.OpenFile(filepath.Join(old, "lock"), os.O_RDWR|syscall.O_NOFOLLOW, 0)
+		if err != nil {
+			continue
+		}
+		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
+			_ = os.RemoveAll(old) // the next start tries again
+		}
+		_ = f.Close()
+	}
+	if e.folder, err = os.MkdirTemp(parent, prefix); err != nil {
+		return err
+	}
+	// The lock appears under its name when it is held, so that no start sees it
+	// free.
+	unnamed := filepath.Join(e.folder, "unlocked")
+	if e.lock, err = os.OpenFile(unnamed, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600); err == nil {
+		if err = syscall.Flock(int(e.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+			err = os.Rename(unnamed, filepath.Join(e.folder, "lock"))
+		}
+	}
+	if err != nil {
+		return errors.Join(err, e.Close())
+	}
+	return nil
 }
 
 func executable(name string) bool {
@@ -109,7 +159,13 @@ func executable(name string) bool {
 }
 
 // Close removes profiles and what else was left. No conversion may run.
-func (e *Engine) Close() error { return os.RemoveAll(e.folder) }
+func (e *Engine) Close() error {
+	err := os.RemoveAll(e.folder)
+	if e.lock != nil {
+		err = errors.Join(err, e.lock.Close())
+	}
+	return err
+}
 
 // Offline says whether conversions run without a network.
 func (e *Engine) Offline() bool { return e.offline }
@@ -197,13 +253,12 @@ func (e *Engine) Serves(k transform.Kind, target string) bool {
 
 // Convert implements transform.Engine.
 func (e *Engine) Convert(ctx context.Context, k transform.Kind, src transform.Source, t transform.Target, w io.Writer) error {
-	var profile string
 	select {
-	case profile = <-e.profiles:
+	case <-e.free:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { e.profiles <- profile }()
+	defer func() { e.free <- struct{}{} }()
 	dir, err := os.MkdirTemp(e.folder, "work-")
 	if err != nil {
 		return err
@@ -218,7 +273,7 @@ func (e *Engine) Convert(ctx context.Context, k transform.Kind, src transform.So
 		// Pictures are of the first page, so the page is made one.
 		pdf := results[transform.PDF][from.family]
 		pdf.filter += `:{"PageRange":{"type":"string","value":"` + strconv.Itoa(t.Page) + `"}}`
-		if in, err = e.step(ctx, profile, filepath.Join(dir, "page"), in, from, pdf); err != nil {
+		if in, err = e.step(ctx, filepath.Join(dir, "page"), in, from, pdf); err != nil {
 			var final *transform.SourceError
 			if errors.As(err, &final) {
 				err = &transform.SourceError{Reason: "there is no page " + strconv.Itoa(t.Page) + ", or the document cannot be opened"}
@@ -227,7 +282,7 @@ func (e *Engine) Convert(ctx context.Context, k transform.Kind, src transform.So
 		}
 		from, to = sources["pdf"], results[transform.PNG][draw]
 	}
-	out, err := e.step(ctx, profile, filepath.Join(dir, "out"), in, from, to)
+	out, err := e.step(ctx, filepath.Join(dir, "out"), in, from, to)
 	if err != nil {
 		return err
 	}
@@ -261,11 +316,9 @@ func copyTo(name string, src transform.Source) error {
 }
 
 // step makes one file of another and returns its name.
-func (e *Engine) step(ctx context.Context, profile, dir, in string, from source, to result) (string, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	if err := prepare(profile); err != nil {
+func (e *Engine) step(ctx context.Context, dir, in string, from source, to result) (string, error) {
+	profile := filepath.Join(dir, "profile")
+	if err := e.profile(ctx, profile); err != nil {
 		return "", err
 	}
 	args := []string{
@@ -274,13 +327,11 @@ func (e *Engine) step(ctx context.Context, profile, dir, in string, from source,
 	}
 	name := filepath.Join(dir, strings.TrimSuffix(filepath.Base(in), filepath.Ext(in))+"."+to.ext)
 	said, err := e.run(ctx, dir, args...)
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == restart && missing(name) {
-		said, err = e.run(ctx, dir, args...) // a new profile wants it to start again
-	}
 	if ctx.Err() != nil {
-		_ = os.RemoveAll(profile) // what was killed may have left it half-written
 		return "", ctx.Err()
+	}
+	if errors.Is(err, errRoom) {
+		return "", &transform.SourceError{Reason: "what is made of it takes more room than is allowed"}
 	}
 	// Its exit code says nothing: whether there is a file, and what it begins
 	// with, does.
@@ -290,14 +341,55 @@ func (e *Engine) step(ctx context.Context, profile, dir, in string, from source,
 	case ok:
 		return name, nil
 	case err != nil: // it crashed, or was killed by a limit
-		_ = os.RemoveAll(profile)
 		return "", fmt.Errorf("it broke down (%w): %.300s", err, bytes.TrimSpace(said))
 	}
 	return "", &transform.SourceError{Reason: "the document cannot be opened: it is damaged, or protected by a password"}
 }
 
-// restart is the exit code by which LibreOffice asks to be started again.
+// restart is the exit code by which LibreOffice asks to be started again: it has
+// set its new profile up.
 const restart = 81
+
+// profile makes a profile for one process, so that no document leaves anything
+// for the next. It is a copy, since LibreOffice takes a while to set up a new one.
+func (e *Engine) profile(ctx context.Context, name string) error {
+	e.making.Lock()
+	defer e.making.Unlock()
+	if e.pattern == "" {
+		made, err := os.MkdirTemp(e.folder, "pattern-")
+		if err != nil {
+			return err
+		}
+		if err := e.setUp(ctx, made); err != nil {
+			return errors.Join(err, os.RemoveAll(made))
+		}
+		e.pattern = made
+	}
+	return os.CopyFS(name, os.DirFS(e.pattern))
+}
+
+// setUp lets LibreOffice fill a new profile.
+func (e *Engine) setUp(ctx context.Context, profile string) error {
+	user := filepath.Join(profile, "user")
+	if err := os.Mkdir(user, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(user, "registrymodifications.xcu"), []byte(settings), 0o600); err != nil {
+		return err
+	}
+	for range 2 {
+		said, err := e.run(ctx, profile, "-env:UserInstallation="+fileURL(profile), "--headless", "--invisible", "--norestore", "--nologo", "--nofirststartwizard", "--terminate_after_init")
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() == restart {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("it does not set up a profile (%w): %.300s", err, bytes.TrimSpace(said))
+		}
+		break
+	}
+	return nil
+}
 
 func missing(name string) bool {
 	_, err := os.Stat(name)
@@ -341,26 +433,49 @@ const settings = `<?xml version="1.0" encoding="UTF-8"?>
 </oor:items>
 `
 
-// prepare makes a profile if there is none.
-func prepare(profile string) error {
-	user := filepath.Join(profile, "user")
-	file := filepath.Join(user, "registrymodifications.xcu")
-	if !missing(file) {
-		return nil
-	}
-	if err := os.MkdirAll(user, 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(file, []byte(settings), 0o600)
-}
-
 func fileURL(name string) string { return (&url.URL{Scheme: "file", Path: name}).String() }
 
 // limits sets what the system is to hold the program to, and becomes it.
 const limits = `ulimit -c 0; ulimit -v "$1"; ulimit -f "$2"; shift 2; exec "$@"`
 
+// errRoom is why a process was killed that wrote too many files.
+var errRoom = errors.New("its files take more room than is allowed")
+
+// watch cancels a process whose folder grows beyond what all its files together
+// may take.
+func (e *Engine) watch(ctx context.Context, dir string, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var sum int64
+		// Files come and go meanwhile; what cannot be read now counts as nothing.
+		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				if st, err := d.Info(); err == nil {
+					sum += st.Size()
+				}
+			}
+			return nil
+		})
+		if sum > 4*e.opt.Output {
+			cancel(errRoom)
+			return
+		}
+	}
+}
+
 // run runs the program to its end, or kills it with all that it has started.
 func (e *Engine) run(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { e.watch(ctx, dir, cancel) })
+	defer watching.Wait()
+	defer cancel(nil)
 	all := append([]string{"-c", limits, "sh", strconv.FormatInt(e.opt.Memory>>10, 10), strconv.FormatInt(e.opt.Output>>9, 10), e.program}, args...)
 	cmd := exec.CommandContext(ctx, "/bin/sh", all...)
 	cmd.Dir = dir
@@ -378,6 +493,9 @@ func (e *Engine) run(ctx context.Context, dir string, args ...string) ([]byte, e
 	err := cmd.Run()
 	if cmd.Process != nil {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind; mostly nothing
+	}
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errRoom) {
+		err = cause
 	}
 	return out.b, err
 }

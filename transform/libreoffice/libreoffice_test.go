@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"image/png"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -225,8 +229,63 @@ func TestPoison(t *testing.T) {
 	if _, err := e.do(t, "a.docx", good, transform.Target{Type: transform.PDF}); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
-	if list, err := os.ReadDir(e.folder); err != nil || len(list) != 1 {
-		t.Errorf("it leaves %v behind, %v", list, err)
+	list, err := os.ReadDir(e.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range list {
+		if d.Name() != "lock" && !strings.HasPrefix(d.Name(), "pattern-") {
+			t.Errorf("it leaves %s behind", d.Name())
+		}
+	}
+}
+
+// TestProtected: of what a password protects nothing is made.
+func TestProtected(t *testing.T) {
+	e := open(t, Options{})
+	for _, name := range []string{"locked.docx", "locked.odt"} {
+		if b, err := e.do(t, name, testdata(t, name), transform.Target{Type: transform.PDF}); !final(err) || !strings.Contains(err.Error(), "password") {
+			t.Errorf("%s: %d bytes, %v", name, len(b), err)
+		}
+	}
+}
+
+// TestMacro: a document whose macro never ends is converted without running it.
+func TestMacro(t *testing.T) {
+	e := open(t, Options{})
+	if text, _ := pdf(t, e.must(t, "loop.odt", testdata(t, "loop.odt"), transform.Target{Type: transform.PDF})); !strings.Contains(text, "Words of a looping document") {
+		t.Errorf("%q", text)
+	}
+}
+
+func testdata(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestFolders: what a killed engine left is removed by the next; one that lives
+// keeps its own.
+func TestFolders(t *testing.T) {
+	parent := t.TempDir()
+	alive := open(t, Options{Folder: parent})
+	killed := open(t, Options{Folder: parent})
+	if err := killed.lock.Close(); err != nil { // as the system does when a process ends
+		t.Fatal(err)
+	}
+	killed.lock = nil
+	other := filepath.Join(parent, prefix+"of-somebody-else")
+	if err := os.Mkdir(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	open(t, Options{Folder: parent})
+	for folder, want := range map[string]bool{alive.folder: true, killed.folder: false, other: true} {
+		if missing(folder) == want {
+			t.Errorf("%s is there: %v", folder, !want)
+		}
 	}
 }
 
@@ -242,21 +301,45 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestOffline: a document reaches nothing.
+// TestRoom: a process that writes many files, each small enough, is killed.
+func TestRoom(t *testing.T) {
+	e := open(t, Options{Output: 64 << 10})
+	e.program = "/bin/sh"
+	dir := t.TempDir()
+	begin := time.Now()
+	_, err := e.run(t.Context(), dir, "-c", "i=0; while :; do head -c 32768 /dev/zero > $i; i=$((i+1)); sleep 0.01; done")
+	if !errors.Is(err, errRoom) || time.Since(begin) > 30*time.Second {
+		t.Errorf("%v after %v", err, time.Since(begin))
+	}
+}
+
+// TestOffline: a document whose pictures are elsewhere reaches nothing; without the
+// limits it does, so it would be seen.
 func TestOffline(t *testing.T) {
+	var asked atomic.Int64
+	away := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	defer away.Close()
 	e := open(t, Options{})
 	if !e.Offline() {
 		t.Skip("this system lets no process do without a network")
 	}
-	out, err := e.run(t.Context(), t.TempDir())
-	_ = out
-	_ = err // soffice without arguments may end as it likes
-	cmd := exec.Command("/bin/sh", "-c", "cat /proc/net/dev | tail -n +3 | grep -v lo: | wc -l")
-	attr := e.attr
-	cmd.SysProcAttr = &attr
-	b, err := cmd.Output()
-	if err != nil || strings.TrimSpace(string(b)) != "0" {
-		t.Errorf("it has network devices: %s %v", b, err)
+	doc := []byte(`<html><body><p>text</p><img src="` + away.URL + `/a.png"></body></html>`)
+	for _, online := range []bool{false, true} {
+		if online {
+			e.attr = syscall.SysProcAttr{Setpgid: true}
+			// Settings of its own, by which links are followed.
+			if err := os.Remove(filepath.Join(e.pattern, "user", "registrymodifications.xcu")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		asked.Store(0)
+		_, err := e.do(t, "a.html", doc, transform.Target{Type: transform.PDF})
+		if !online && err != nil {
+			t.Error(err)
+		}
+		if got := asked.Load() > 0; got != online {
+			t.Errorf("online %v: it asked %d times, %v", online, asked.Load(), err)
+		}
 	}
 }
 

@@ -213,16 +213,26 @@ func (c *Client) slot(host string) chan struct{} {
 
 // Signature is the header webhook-signature: of each key "v1," and the HMAC-SHA256
 // of "id.timestamp.body" in base64, separated by spaces. Empty keys sign nothing.
+//
+// The key's text signs, and what it is in base64: verifiers take a key as base64
+// (Standard Webhooks 1.0, "Signature scheme"), so they are given either the key as
+// it is, or its text in base64 behind whsec_.
 func Signature(id, stamp string, body []byte, keys []string) string {
 	var out []string
+	sign := func(key []byte) {
+		m := hmac.New(sha256.New, key)
+		fmt.Fprintf(m, "%s.%s.", id, stamp)
+		m.Write(body)
+		out = append(out, "v1,"+base64.StdEncoding.EncodeToString(m.Sum(nil)))
+	}
 	for _, k := range keys {
 		if k == "" {
 			continue
 		}
-		m := hmac.New(sha256.New, []byte(k))
-		fmt.Fprintf(m, "%s.%s.", id, stamp)
-		m.Write(body)
-		out = append(out, "v1,"+base64.StdEncoding.EncodeToString(m.Sum(nil)))
+		sign([]byte(k))
+		if b, err := base64.StdEncoding.DecodeString(k); err == nil && len(b) > 0 {
+			sign(b)
+		}
 	}
 	return strings.Join(out, " ")
 }

@@ -2,8 +2,6 @@ package webhook
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -18,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
 func forbidden(err error) bool { return errors.As(err, new(*ForbiddenError)) }
@@ -108,21 +108,26 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
-// verify does as the libraries of Standard Webhooks do.
-func verify(t *testing.T, key string, h http.Header, body []byte) bool {
+// verify asks a public library, with the key in each of the forms that people give
+// it in.
+func verify(t *testing.T, key string, h http.Header, body []byte) (right bool) {
 	t.Helper()
-	m := hmac.New(sha256.New, []byte(key))
-	m.Write([]byte(h.Get("webhook-id") + "." + h.Get("webhook-timestamp") + "." + string(body)))
-	want := "v1," + base64.StdEncoding.EncodeToString(m.Sum(nil))
-	for _, s := range strings.Fields(h.Get("webhook-signature")) {
-		if hmac.Equal([]byte(s), []byte(want)) {
-			return true
+	for n, form := range []string{key, "whsec_" + base64.StdEncoding.EncodeToString([]byte(key))} {
+		v, err := standardwebhooks.NewWebhook(form)
+		if err != nil {
+			t.Fatal(err)
 		}
+		took := v.Verify(body, h) == nil
+		if n > 0 && took != right {
+			t.Errorf("key %q: as it is %v, in base64 %v", key, right, took)
+		}
+		right = took
 	}
-	return false
+	return right
 }
 
 func TestPost(t *testing.T) {
+	newKey, oldKey := strings.Repeat("newa", 13), strings.Repeat("old2", 13)
 	type got struct {
 		h    http.Header
 		body []byte
@@ -142,7 +147,7 @@ func TestPost(t *testing.T) {
 	defer s.Close()
 	c := New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	a, err := c.Post(t.Context(), s.URL+"/hook?x=1", "msg_1", []byte(`{"a":1}`), []string{"new", "old", ""})
+	a, err := c.Post(t.Context(), s.URL+"/hook?x=1", "msg_1", []byte(`{"a":1}`), []string{newKey, oldKey, ""})
 	if err != nil || !a.OK() {
 		t.Fatal(a, err)
 	}
@@ -150,7 +155,7 @@ func TestPost(t *testing.T) {
 	if string(g.body) != `{"a":1}` || g.h.Get("webhook-id") != "msg_1" || g.h.Get("Content-Type") != "application/json" {
 		t.Errorf("%v %s", g.h, g.body)
 	}
-	if !verify(t, "new", g.h, g.body) || !verify(t, "old", g.h, g.body) || verify(t, "", g.h, g.body) || verify(t, "new", g.h, []byte("x")) {
+	if !verify(t, newKey, g.h, g.body) || !verify(t, oldKey, g.h, g.body) || verify(t, "none", g.h, g.body) || verify(t, newKey, g.h, []byte("x")) {
 		t.Errorf("signature %s", g.h.Get("webhook-signature"))
 	}
 	for _, status = range []int{200, 301, 307, 410, 429, 500} {

@@ -96,7 +96,7 @@ func (m *migration) run() error {
 	if err := m.plan(ctx); err != nil {
 		return err
 	}
-	sum := migrated{Catalog: m.move.Catalog, Blobs: m.move.Blobs, DryRun: m.c.DryRun}
+	sum := migrated{Catalog: m.move.Catalog, Blobs: m.move.Blobs, copied: copied{Damaged: []string{}}, DryRun: m.c.DryRun}
 	complete, err := m.complete(ctx)
 	if err != nil {
 		return err

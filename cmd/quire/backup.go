@@ -288,22 +288,22 @@ func (c *backupCmd) snapshot(ctx context.Context, a *app, o *opened, file string
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	if err := copyCatalog(ctx, a, o.driver, d); err != nil {
+	if err := copyCatalog(ctx, a, o.driver, d, ""); err != nil {
 		return d, err
 	}
 	return d, copyInstallation(ctx, o.cat, catalog.New(d))
 }
 
 // copyCatalog copies all records, and compares the copy with what it was made
-// from.
-func copyCatalog(ctx context.Context, a *app, from, to catalog.Driver) error {
+// from. ticket is as for transfer.Copy.
+func copyCatalog(ctx context.Context, a *app, from, to catalog.Driver, ticket string) error {
 	total, err := transfer.Count(ctx, from)
 	if err != nil {
 		return err
 	}
 	m := a.meter("records", "records", total)
 	defer m.end()
-	read, err := transfer.Copy(ctx, from, to, m.set)
+	read, err := transfer.Copy(ctx, from, to, ticket, m.set)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/quire-docs/quire/blob/blobtest"
 	"github.com/quire-docs/quire/blob/s3/s3test"
 	"github.com/quire-docs/quire/catalog/postgres/postgrestest"
+	"github.com/quire-docs/quire/library"
 )
 
 // realEngines are servers that installations of a test are kept on.
@@ -341,9 +342,23 @@ func (h *chain) run() {
 				}
 				h.c.put("/"+who+"/counter", body)
 			}
+			h.waste()
 			h.acks.Store(n)
 		}
 	})
+}
+
+// waste uploads something and gives it up: garbage, which the catalog lists until
+// it is collected.
+func (h *chain) waste() {
+	var u struct {
+		ID string `json:"upload_id"`
+	}
+	text := h.c.must("PUT", "file/chunked_upload", url.Values{"offset": {"0"}}, blobtest.Bytes(7, 80_000))
+	if err := json.Unmarshal(text, &u); err != nil {
+		h.c.t.Error(err)
+	}
+	h.c.must("POST", "file/cancel_upload", url.Values{"upload_id": {u.ID}}, nil)
 }
 
 // moment checks that what a server has is a moment of the chain, with at least
@@ -416,10 +431,31 @@ func TestBackupUnderLoad(t *testing.T) {
 		}
 		backup := p.data + "-backup"
 		var before int64
+		var collected atomic.Int64
+		var collecting sync.WaitGroup
+		over := make(chan struct{})
+		collecting.Go(func() { // as often as it can, without any grace
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				var sum library.Collected
+				out, err := p.start("--json", "gc", "--grace", "0s").Output()
+				if err := errors.Join(err, json.Unmarshal(out, &sum)); err != nil {
+					t.Error(err)
+					return
+				}
+				collected.Add(int64(sum.Segments))
+			}
+		})
 		for range 4 {
 			before = h.acks.Load()
 			p.run("backup", backup)
 		}
+		close(over)
+		collecting.Wait()
 		after := h.acks.Load()
 		h.stop.Store(true)
 		h.done.Wait()
@@ -439,7 +475,10 @@ func TestBackupUnderLoad(t *testing.T) {
 			t.Errorf("the backup has %d steps, when it was over there were %d", steps, after)
 		}
 		r.stop(t)
-		t.Logf("%s: %d steps before the backup, %d in it, %d after it", p.name, before, steps, after)
+		if collected.Load() == 0 {
+			t.Errorf("%s: no garbage was collected meanwhile", p.name)
+		}
+		t.Logf("%s: %d steps before the backup, %d in it, %d after it; %d segments of garbage were deleted meanwhile", p.name, before, steps, after, collected.Load())
 	}
 }
 

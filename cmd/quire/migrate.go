@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +96,7 @@ func (m *migration) run() error {
 	if err := m.plan(ctx); err != nil {
 		return err
 	}
-	sum := migrated{Catalog: m.move.Catalog, Blobs: m.move.Blobs, DryRun: m.c.DryRun}
+	sum := migrated{Catalog: m.move.Catalog, Blobs: m.move.Blobs, copied: copied{Damaged: []string{}}, DryRun: m.c.DryRun}
 	complete, err := m.complete(ctx)
 	if err != nil {
 		return err
@@ -237,7 +238,7 @@ func (m *migration) carry(ctx context.Context, sum *migrated) error {
 		return err
 	}
 	if m.records {
-		if err := copyCatalog(ctx, m.a, m.driver, m.to.driver); err != nil {
+		if err := copyCatalog(ctx, m.a, m.driver, m.to.driver, m.to.ticket); err != nil {
 			return err
 		}
 	}
@@ -279,20 +280,14 @@ func (m *migration) finish(ctx context.Context) error {
 	return m.to.finish(ctx)
 }
 
-// advice says how to serve what was moved.
+// advice says how to serve what was moved. It tells no password.
 func (m *migration) advice() string {
 	set := []string{"QUIRE_DATA=" + m.to.Data}
-	if m.to.Catalog != "" {
-		set = append(set, "QUIRE_CATALOG="+m.move.Catalog)
-		if m.move.Catalog == "" {
-			set[1] = "QUIRE_CATALOG as it is"
-		}
+	if u, err := url.Parse(m.to.Catalog); err == nil && m.to.Catalog != "" {
+		set = append(set, "QUIRE_CATALOG="+u.Redacted())
 	}
 	if m.to.Blobs != "" {
-		_, bytes, err := m.to.places()
-		if err == nil {
-			set = append(set, "QUIRE_BLOBS="+bytes)
-		}
+		set = append(set, "QUIRE_BLOBS="+m.to.Blobs)
 	}
 	return "serve it with " + strings.Join(set, " ")
 }

@@ -26,6 +26,7 @@ type arrival struct {
 	Of           string    `json:"of"`           // the backup, or the move
 	Installation string    `json:"installation"` // what it is going to be
 	Since        time.Time `json:"since"`
+	Run          string    `json:"run"` // the process that is at it; the next one takes it over
 }
 
 // move is the fact of a catalog that is being, or was, copied to another place.

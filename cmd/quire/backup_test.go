@@ -482,8 +482,8 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 }
 
-// TestBackupKilled: a backup that is killed leaves the one before, says that it
-// is not finished, and the next one goes on.
+// TestBackupKilled: a backup or a restore that is killed says that it is not
+// finished, and the next one goes on.
 func TestBackupKilled(t *testing.T) {
 	e := startEngines(t)
 	p, token := e.occupied(true, false, 120)
@@ -508,8 +508,23 @@ func TestBackupKilled(t *testing.T) {
 	if sum.Segments != 121 || sum.Copied == 0 || sum.Copied > int64(121-have) {
 		t.Errorf("%d were there, and then %+v", have, sum)
 	}
-	q.run("restore", backup)
-	q.same(token, 120)
+
+	// And so does a restore.
+	r := e.place(true, true)
+	cmd = r.start("restore", backup)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() bool { return r.objects() >= 15 })
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if n := r.objects(); n >= 121 {
+		t.Fatalf("it was over before it was killed: %d objects", n)
+	}
+	r.refused("what 'quire restore' copies to it is not complete", "serve", "--listen", "127.0.0.1:0")
+	r.run("restore", backup)
+	r.same(token, 120)
+	r.refused("there is an installation already", "restore", backup)
 }
 
 func countFiles(folder string) (n int) {

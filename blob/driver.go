@@ -108,6 +108,21 @@ type LocalFiles interface {
 	File(ctx context.Context, key Key) (*os.File, error)
 }
 
+// Presigner is what a Driver has beside its interface if clients can be sent to
+// the storage itself, to fetch an object without this process.
+type Presigner interface {
+	// Presign makes a URL by which anybody can read the object for a while. It
+	// does not find out whether there is one.
+	Presign(ctx context.Context, key Key, link Link) (string, error)
+}
+
+// Link says what a presigned URL is to give.
+type Link struct {
+	Life        time.Duration // for which it is good, a second to a week
+	Type        string        // the answer's Content-Type
+	Disposition string        // the answer's Content-Disposition
+}
+
 // Info describes an object.
 type Info struct {
 	Key  Key

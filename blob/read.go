@@ -20,7 +20,7 @@ import (
 // the checksum, which covers the whole segment; Verify does.
 func (s *Store) Open(ctx context.Context, key Key, offset, length int64) (io.ReadCloser, error) {
 	start := time.Now()
-	r, err := s.open(ctx, key, offset, length)
+	r, err := s.openAny(ctx, key, offset, length)
 	if err != nil {
 		s.observe(ctx, OpRead, start, nil, &err)
 		return nil, err
@@ -60,7 +60,25 @@ func (o *observedReader) Close() error {
 	return err
 }
 
-// open is Open without the observer.
+// openAny opens the cache's copy, if there is one.
+func (s *Store) openAny(ctx context.Context, key Key, offset, length int64) (io.ReadCloser, error) {
+	if s.opts.Cache == nil {
+		return s.open(ctx, key, offset, length)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if c := s.opts.Cache.open(ctx, key, offset, length); c != nil {
+		return &resumingReader{ctx: ctx, store: s, key: key, offset: offset, left: length, toEnd: length == ToEnd, r: c}, nil
+	}
+	r, err := s.open(ctx, key, offset, length)
+	if err == nil {
+		s.opts.Cache.missed(s, key, length)
+	}
+	return r, err
+}
+
+// open is Open without the observer and the cache.
 func (s *Store) open(ctx context.Context, key Key, offset, length int64) (io.ReadCloser, error) {
 	r := &resumingReader{ctx: ctx, store: s, key: key, offset: offset, left: length, toEnd: length == ToEnd}
 	if err := r.reopen(); err != nil {

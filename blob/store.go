@@ -37,6 +37,8 @@ type Options struct {
 	// to 32 times as long, and varies by half so that many callers spread out.
 	// 0 means 50 ms.
 	Backoff time.Duration
+	// Cache, if set, keeps copies of what is read often. The Store closes it.
+	Cache *Cache
 }
 
 // Op is an operation of a Store, as observers see it.
@@ -109,8 +111,13 @@ func New(d Driver, opts Options) *Store {
 	return s
 }
 
-// Close closes the driver; see Driver.Close.
-func (s *Store) Close() error { return s.driver.Close() }
+// Close closes the cache and the driver; see Driver.Close.
+func (s *Store) Close() error {
+	if s.opts.Cache != nil {
+		s.opts.Cache.close()
+	}
+	return s.driver.Close()
+}
 
 // Put stores what r yields, up to io.EOF, as a new segment. When it returns
 // nil, the segment is durable: it survives a crash and the loss of power. When
@@ -165,9 +172,15 @@ func (s *Store) put(ctx context.Context, p *pipeline) (seg Segment, err error) {
 
 // File opens a segment as a file of the operating system, for the server to
 // send without copying; see LocalFiles. ok is false, and the rest nil, if the
-// driver has no such files; use Open then. A missing key gives ErrNotFound. The
+// driver has no such files and the cache no copy; use Open then. A missing key gives ErrNotFound. The
 // caller closes the file.
 func (s *Store) File(ctx context.Context, key Key) (f *os.File, ok bool, err error) {
+	if s.opts.Cache != nil {
+		if f, _ := s.opts.Cache.file(key); f != nil {
+			s.observe(ctx, OpFile, time.Now(), nil, &err)
+			return f, true, nil
+		}
+	}
 	local, ok := s.driver.(LocalFiles)
 	if !ok {
 		return nil, false, nil
@@ -175,6 +188,18 @@ func (s *Store) File(ctx context.Context, key Key) (f *os.File, ok bool, err err
 	defer s.observe(ctx, OpFile, time.Now(), nil, &err)
 	f, err = local.File(ctx, key)
 	return f, true, err
+}
+
+// Presign makes a URL of the storage itself by which anybody can read a segment
+// for a while. ok is false, and the rest nothing, if the driver has no such URLs;
+// see Presigner.
+func (s *Store) Presign(ctx context.Context, key Key, link Link) (text string, ok bool, err error) {
+	p, ok := s.driver.(Presigner)
+	if !ok {
+		return "", false, nil
+	}
+	text, err = p.Presign(ctx, key, link)
+	return text, err == nil, err
 }
 
 // Stat describes the object under key, or gives ErrNotFound.
@@ -191,7 +216,11 @@ func (s *Store) Stat(ctx context.Context, key Key) (info Info, err error) {
 // error. The caller makes sure that nothing refers to it.
 func (s *Store) Delete(ctx context.Context, key Key) (err error) {
 	defer s.observe(ctx, OpDelete, time.Now(), nil, &err)
-	return s.retry(ctx, func() error { return s.driver.Delete(ctx, key) })
+	err = s.retry(ctx, func() error { return s.driver.Delete(ctx, key) })
+	if s.opts.Cache != nil && err == nil {
+		s.opts.Cache.drop(key)
+	}
+	return err
 }
 
 // List describes what is stored, in order of the keys, from the one after the
@@ -206,7 +235,7 @@ func (s *Store) List(ctx context.Context, after Key, limit int) (infos []Info, e
 	return infos, err
 }
 
-// Verify reads the whole segment and compares it with its size and checksum.
+// Verify reads the whole segment from the storage, not from the cache, and compares it with its size and checksum.
 // It gives a *CorruptError if they differ and ErrNotFound if there is no such
 // segment; any other error means that it could not find out.
 func (s *Store) Verify(ctx context.Context, seg Segment) (err error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,8 +11,8 @@ import (
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/identity"
+	"github.com/quire-docs/quire/library/librarytest"
 )
 
 type fixture struct {
@@ -30,12 +29,8 @@ func open(t testing.TB) *fixture {
 	ctx := context.Background()
 	skew := new(atomic.Int64)
 	clock := func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
-	d, err := sqlite.Open(ctx, filepath.Join(t.TempDir(), "c.db"), clock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cat := catalog.New(d)
-	t.Cleanup(func() { cat.Close() })
+	_, store := librarytest.Open(t, clock)
+	cat := store.Catalog
 	hash, err := identity.HashPassword(ctx, "correct horse")
 	if err != nil {
 		t.Fatal(err)

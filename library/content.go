@@ -33,7 +33,39 @@ type Content struct {
 	inline      map[quire.SegmentID][]byte // bytes that live in the catalog
 	inlineBytes int                        // how many of them were read by data
 	file        openFile                   // the local file that was used last
+	block       block                      // what was read last of a remote segment
+	ahead       ahead                      // what prepare opened
 }
+
+// ahead is a part of a segment that is open before it is asked for.
+type ahead struct {
+	id             quire.SegmentID
+	offset, length int64
+	f              *os.File // at offset; nil if the segment is no local file
+	r              io.ReadCloser
+}
+
+func (a *ahead) close() error {
+	switch {
+	case a.f != nil:
+		return a.f.Close()
+	case a.r != nil:
+		return a.r.Close()
+	}
+	return nil
+}
+
+// block is a part of an extent. Its bytes do not change.
+type block struct {
+	extent int
+	start  int64 // within the extent
+	data   []byte
+}
+
+// blockSize is how much of a segment that is no local file is read for a small
+// read, since each read of a bucket costs a request: whoever reads a document in
+// small steps is likely to go on beside.
+const blockSize = 256 << 10
 
 type openFile struct {
 	id quire.SegmentID
@@ -218,12 +250,14 @@ func damaged(id quire.SegmentID, err error) error {
 func (c *Content) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	err := c.ahead.close()
+	c.ahead = ahead{}
 	if c.file.f == nil {
-		return nil
+		return err
 	}
 	f := c.file.f
 	c.file = openFile{}
-	return f.Close()
+	return errors.Join(err, f.Close())
 }
 
 // maxInline is how many bytes of the catalog an open content keeps, so that
@@ -276,6 +310,35 @@ func (c *Content) WriteRange(w io.Writer, offset, length int64) (written int64, 
 	return written, nil
 }
 
+// presignedLife is for how long a presigned URL is good. A download that has begun
+// goes on.
+const presignedLife = 2 * time.Minute
+
+// Presigned returns a URL of the storage itself by which anybody can fetch the
+// content within the next two minutes, with the given Content-Type and
+// Content-Disposition; or nothing if there can be none: the storage has no such
+// URLs, or the content is not one whole segment. Whoever asks makes sure that the
+// caller may download the file.
+func (c *Content) Presigned(kind, disposition string) (string, error) {
+	if len(c.extents) != 1 || c.extents[0].Segment.InCatalog() || c.extents[0].Offset != 0 {
+		return "", nil
+	}
+	x := c.extents[0]
+	var s quire.Segment
+	err := c.l.view(c.ctx, func(tx *catalog.Tx) (err error) {
+		s, err = tx.Segment(x.Segment)
+		return err
+	})
+	if err != nil {
+		return "", damaged(x.Segment, err)
+	}
+	if s.Size != x.Length {
+		return "", nil
+	}
+	text, _, err := c.l.blobs.Presign(c.ctx, blobKey(x.Segment), blob.Link{Life: presignedLife, Type: kind, Disposition: disposition})
+	return text, err
+}
+
 // extentAt returns the index of the extent that an offset is in.
 func (c *Content) extentAt(offset int64) int {
 	return sort.Search(len(c.starts), func(i int) bool { return c.starts[i] > offset }) - 1
@@ -293,23 +356,74 @@ func (c *Content) writeSegment(w io.Writer, id quire.SegmentID, offset, length i
 		n, err := w.Write(data[offset : offset+length])
 		return int64(n), err
 	}
-	f, local, err := c.l.blobs.File(c.ctx, blobKey(id))
-	if err != nil {
-		return 0, damaged(id, err)
-	}
-	if local {
-		defer f.Close()
-		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+	in := c.takeAhead(id, offset, length)
+	if in.f == nil && in.r == nil {
+		var err error
+		if in, err = c.openPart(id, offset, length); err != nil {
 			return 0, err
 		}
-		return copyExactly(w, f, length)
 	}
-	r, err := c.l.blobs.Open(c.ctx, blobKey(id), offset, length)
+	if in.f != nil {
+		defer in.f.Close()
+		return copyExactly(w, in.f, length)
+	}
+	defer in.r.Close()
+	return copyExactly(w, in.r, length)
+}
+
+// openPart opens a part of a segment that is not in the catalog.
+func (c *Content) openPart(id quire.SegmentID, offset, length int64) (in ahead, err error) {
+	in = ahead{id: id, offset: offset, length: length}
+	f, local, err := c.l.blobs.File(c.ctx, blobKey(id))
 	if err != nil {
-		return 0, damaged(id, err)
+		return in, damaged(id, err)
 	}
-	defer r.Close()
-	return copyExactly(w, r, length)
+	if !local {
+		if in.r, err = c.l.blobs.Open(c.ctx, blobKey(id), offset, length); err != nil {
+			return in, damaged(id, err)
+		}
+		return in, nil
+	}
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return in, errors.Join(err, f.Close())
+	}
+	in.f = f
+	return in, nil
+}
+
+// takeAhead hands over what prepare opened, if it is what is wanted.
+func (c *Content) takeAhead(id quire.SegmentID, offset, length int64) ahead {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	in := c.ahead
+	if in.id != id || in.offset != offset || in.length != length {
+		return ahead{}
+	}
+	c.ahead = ahead{}
+	return in
+}
+
+// prepare opens what WriteRange of the same range begins with.
+func (c *Content) prepare(offset, length int64) error {
+	if length <= 0 || offset < 0 || offset > c.Size-length {
+		return nil // WriteRange says what is wrong, if anything is
+	}
+	i := c.extentAt(offset)
+	x := c.extents[i]
+	skip := offset - c.starts[i]
+	if x.Segment.InCatalog() {
+		_, err := c.data(x.Segment)
+		return err
+	}
+	in, err := c.openPart(x.Segment, x.Offset+skip, min(length, x.Length-skip))
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.ahead
+	c.ahead = in
+	return old.close()
 }
 
 func copyExactly(w io.Writer, r io.Reader, n int64) (int64, error) {
@@ -333,7 +447,7 @@ func (c *Content) ReadAt(p []byte, offset int64) (n int, err error) {
 		x := c.extents[i]
 		skip := offset - c.starts[i]
 		part := p[n:min(len(p), n+int(min(x.Length-skip, int64(len(p)))))]
-		m, err := c.readSegment(part, x.Segment, x.Offset+skip)
+		m, err := c.readExtent(part, i, skip)
 		n += m
 		offset += int64(m)
 		if err != nil {
@@ -343,30 +457,52 @@ func (c *Content) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
-func (c *Content) readSegment(p []byte, id quire.SegmentID, offset int64) (int, error) {
-	if id.InCatalog() {
-		data, err := c.data(id)
+// readExtent reads from an offset of an extent, within it.
+func (c *Content) readExtent(p []byte, i int, skip int64) (int, error) {
+	x := c.extents[i]
+	if x.Segment.InCatalog() {
+		data, err := c.data(x.Segment)
 		if err != nil {
 			return 0, err
 		}
-		if int64(len(data)) < offset+int64(len(p)) {
-			return 0, damaged(id, quire.ErrNotFound)
+		if int64(len(data)) < x.Offset+skip+int64(len(p)) {
+			return 0, damaged(x.Segment, quire.ErrNotFound)
 		}
-		return copy(p, data[offset:]), nil
+		return copy(p, data[x.Offset+skip:]), nil
 	}
-	f, err := c.localFile(id)
+	f, err := c.localFile(x.Segment)
 	if err != nil {
 		return 0, err
 	}
 	if f != nil {
-		return f.ReadAt(p, offset)
+		return f.ReadAt(p, x.Offset+skip)
 	}
-	r, err := c.l.blobs.Open(c.ctx, blobKey(id), offset, int64(len(p)))
+	if len(p) >= blockSize {
+		return c.readRemote(p, x, skip)
+	}
+	c.mu.Lock()
+	b := c.block
+	c.mu.Unlock()
+	if start := skip - skip%blockSize; b.data == nil || b.extent != i || b.start != start {
+		b = block{extent: i, start: start, data: make([]byte, min(blockSize, x.Length-start))}
+		if _, err := c.readRemote(b.data, x, start); err != nil {
+			return 0, err
+		}
+		c.mu.Lock()
+		c.block = b
+		c.mu.Unlock()
+	}
+	return copy(p, b.data[skip-b.start:]), nil
+}
+
+func (c *Content) readRemote(p []byte, x quire.Extent, skip int64) (int, error) {
+	r, err := c.l.blobs.Open(c.ctx, blobKey(x.Segment), x.Offset+skip, int64(len(p)))
 	if err != nil {
-		return 0, damaged(id, err)
+		return 0, damaged(x.Segment, err)
 	}
 	defer r.Close()
-	return io.ReadFull(r, p)
+	n, err := io.ReadFull(r, p)
+	return n, storage(err)
 }
 
 // localFile returns the file that a segment is, kept open for the next read;
@@ -428,6 +564,12 @@ func (s *Section) Seek(offset int64, whence int) (int64, error) {
 	}
 	s.at = offset
 	return offset, nil
+}
+
+// Prepare finds out whether the next n bytes can be had, by opening what they begin
+// with, so that a caller can still say what is wrong. WriteNTo goes on from there.
+func (s *Section) Prepare(n int64) error {
+	return s.c.prepare(s.base+s.at, max(0, min(n, s.size-s.at)))
 }
 
 // WriteTo implements io.WriterTo.

@@ -34,8 +34,13 @@ func (w *writes) Update(ctx context.Context, f func(catalog.Conn) error) error {
 // objects is the blob driver of writes.
 type objects struct {
 	blob.Driver
-	blob.LocalFiles
 	*writes
+}
+
+// localObjects is objects over files of this machine.
+type localObjects struct {
+	objects
+	blob.LocalFiles
 }
 
 func (o objects) Put(ctx context.Context, key blob.Key, r io.Reader) (int64, error) {
@@ -47,10 +52,13 @@ func (o objects) Close() error { return nil }
 
 // counted returns a library over the fixture's store that counts its writes.
 func (f *fixture) counted() (*fixture, *writes) {
-	local, _ := f.local.(blob.LocalFiles)
 	w := &writes{Driver: f.store}
 	g := *f
-	g.Library = library.New(catalog.New(w), blob.New(objects{f.local, local, w}, blob.Options{}), library.Options{})
+	var files blob.Driver = objects{f.local, w}
+	if local, ok := f.local.(blob.LocalFiles); ok {
+		files = localObjects{objects{f.local, w}, local}
+	}
+	g.Library = library.New(catalog.New(w), blob.New(files, blob.Options{}), library.Options{})
 	return &g, w
 }
 

@@ -172,7 +172,7 @@ func (l *Library) Run(ctx context.Context) {
 	var lastGarbage time.Time
 	for {
 		if l.takeLease(ctx, node) {
-			l.runOnce(ctx, &lastGarbage)
+			l.holdLease(ctx, node, backgroundTime/3, func(ctx context.Context) { l.runOnce(ctx, &lastGarbage) })
 		}
 		select {
 		case <-ctx.Done():
@@ -182,10 +182,10 @@ func (l *Library) Run(ctx context.Context) {
 	}
 }
 
-// The lease on background work: one node at a time does it. It outlives a tick
-// and what is done in one, so that it changes hands only when its holder is gone;
-// what is done twice all the same does no harm, since each step is a transaction
-// that looks again.
+// The lease on background work: one node at a time does it. It outlives a tick,
+// and is renewed while there is work, so that it changes hands only when its
+// holder is gone; what is done twice all the same does no harm, since each step is
+// a transaction that looks again.
 const (
 	backgroundLease = "background"
 	backgroundTime  = 3 * time.Minute
@@ -200,6 +200,44 @@ func (l *Library) takeLease(ctx context.Context, node string) (mine bool) {
 		l.log.Error("who does the background work is not known; it will be asked again", "error", err)
 	}
 	return err == nil && mine
+}
+
+// holdLease renews the lease, each time that an interval is over, while f runs. f's
+// context ends when somebody else has the lease, or when it may have been over
+// without being renewed.
+func (l *Library) holdLease(ctx context.Context, node string, every time.Duration, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		renewed := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			asked := time.Now()
+			var mine bool
+			err := l.update(ctx, func(tx *catalog.Tx) (err error) {
+				mine, err = tx.TakeLease(backgroundLease, node, backgroundTime)
+				return err
+			})
+			switch {
+			case err == nil && mine:
+				renewed = asked
+			case err == nil || time.Since(renewed) > backgroundTime-every:
+				cancel()
+				return
+			}
+		}
+	}()
+	f(ctx)
+	cancel()
+	<-done
 }
 
 func (l *Library) endLease(ctx context.Context, node string) {

@@ -15,10 +15,9 @@ import (
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
 	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/library/librarytest"
 	"github.com/quire-docs/quire/lock"
 )
 
@@ -29,7 +28,7 @@ type fixture struct {
 	ctx   context.Context
 	cat   *catalog.Store
 	blobs *blob.Store
-	files string // the folder of the blob store
+	files string // the folder with the blob store's objects
 	store catalog.Driver
 	local blob.Driver
 	clock *clock
@@ -58,26 +57,13 @@ func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 func open(t testing.TB, opt library.Options) *fixture {
 	t.Helper()
 	ctx := context.Background()
-	folder := t.TempDir()
 	clock := new(clock)
-	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), clock.now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
-	t.Cleanup(func() {
-		if err := errors.Join(cat.Close(), blobs.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	place, s := librarytest.Open(t, clock.now)
 	f := &fixture{
-		Library: library.New(cat, blobs, opt), t: t, ctx: ctx, cat: cat, blobs: blobs,
-		files: filepath.Join(folder, "blobs"), store: driver, local: files, clock: clock,
+		Library: library.New(s.Catalog, s.Blobs, opt), t: t, ctx: ctx, cat: s.Catalog, blobs: s.Blobs,
+		files: place.Files, store: s.Records, local: s.Bytes, clock: clock,
 	}
+	var err error
 	if f.site, err = f.CreateSite(ctx, "main", "default", 0); err != nil {
 		t.Fatal(err)
 	}

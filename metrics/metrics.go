@@ -79,6 +79,12 @@ func (m *Metrics) Gauge(name, help string, value func() float64) {
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 }
 
+// Counter adds a value that only grows while the process runs, and that is asked
+// for each time it is collected.
+func (m *Metrics) Counter(name, help string, value func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+}
+
 // Cache adds a cache, which is asked for its hits and misses since the start each
 // time they are collected.
 func (m *Metrics) Cache(name string, use func() (hits, misses uint64)) {
@@ -101,8 +107,17 @@ func (m *Metrics) Transaction(kind string, took time.Duration, runs int) {
 func (m *Metrics) Blob(operation string, took time.Duration, bytes int64, failed bool) {
 	m.blobs.WithLabelValues(operation).Observe(took.Seconds())
 	m.blobBytes.WithLabelValues(operation).Add(float64(max(0, bytes)))
+	failures := m.blobFailed.WithLabelValues(operation) // there also while it is 0
 	if failed {
-		m.blobFailed.WithLabelValues(operation).Inc()
+		failures.Inc()
+	}
+}
+
+// Limits names the limits that Limited may count, so that they are there also
+// while they have refused nobody.
+func (m *Metrics) Limits(names ...string) {
+	for _, n := range names {
+		m.limited.WithLabelValues(n)
 	}
 }
 

@@ -20,6 +20,7 @@ func TestCount(t *testing.T) {
 	type key struct{}
 	m := New("test", func(ctx context.Context) string { s, _ := ctx.Value(key{}).(*string); return *s })
 	m.Gauge("quire_things", "Things.", func() float64 { return 7 })
+	m.Counter("quire_events_total", "Events.", func() float64 { return 8 })
 	mux := http.NewServeMux()
 	mux.Handle("/{any}", m.Count("door", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		operation := r.Context().Value(key{}).(*string)
@@ -57,7 +58,7 @@ func TestCount(t *testing.T) {
 		`quire_requests_total{door="door",operation="copy",status="200"} 1`, `quire_requests_total{door="door",operation="abort",status="200"} 1`,
 		`quire_requests_total{door="door",operation="/{any}",status="404"} 2`, `quire_requests_total{door="door",operation="socket",status="101"} 1`,
 		`quire_sent_bytes_total{door="door",operation="copy"} 5`, `quire_received_bytes_total{door="door",operation="copy"} 3`,
-		`quire_requests_running{door="door"} 0`, `quire_request_seconds_count{door="door",operation="copy"} 1`, `quire_things 7`, `quire_info{version="test"} 1`, "go_goroutines",
+		`quire_requests_running{door="door"} 0`, `quire_request_seconds_count{door="door",operation="copy"} 1`, `quire_things 7`, "# TYPE quire_events_total counter", `quire_events_total 8`, `quire_info{version="test"} 1`, "go_goroutines",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %s", want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"strings"
 
 	"github.com/minio/minio-go/v7"
@@ -44,6 +45,25 @@ func (d *Driver) Open(ctx context.Context, key blob.Key, offset, length int64) (
 		return nil, fmt.Errorf("%w: %d bytes from %d on: the object has %d of them", blob.ErrRange, length, offset, info.Size)
 	}
 	return &reader{ctx: ctx, d: d, key: key, body: body, left: info.Size}, nil
+}
+
+// Presign implements blob.Presigner. The URL is of the public endpoint, if the
+// place has one.
+func (d *Driver) Presign(ctx context.Context, key blob.Key, link blob.Link) (text string, err error) {
+	defer d.wrap(ctx, "presign", key, &err)
+	if err := d.enterKey(ctx, key); err != nil {
+		return "", err
+	}
+	defer d.leave()
+	q := url.Values{
+		"response-content-type": {link.Type}, "response-content-disposition": {link.Disposition},
+		"response-cache-control": {"private, no-store"},
+	}
+	u, err := d.public.PresignedGetObject(ctx, d.at.Bucket, d.name(key), link.Life, q)
+	if err != nil {
+		return "", err
+	}
+	return u.String(), nil
 }
 
 // openEmpty opens the empty range at an offset.

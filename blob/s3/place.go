@@ -15,8 +15,11 @@ import (
 type Place struct {
 	Endpoint url.URL // scheme and host only
 	Region   string
-	Bucket   string
-	Prefix   string // empty, or ends in a slash
+	// Public is what clients reach the server by, for presigned URLs; the zero
+	// value means Endpoint.
+	Public url.URL
+	Bucket string
+	Prefix string // empty, or ends in a slash
 	// Lookup is how the bucket is named in requests: "path", "host", or empty
 	// to choose by the endpoint.
 	Lookup string
@@ -27,8 +30,8 @@ type Place struct {
 
 // ParsePlace reads s3://bucket/prefix?endpoint=https://host:port&region=name.
 // Without endpoint it is Amazon's of the region; region is us-east-1 unless
-// given. Further parameters are lookup (path or host), sse (s3 or kms) and
-// kms-key. Anything else gives a *SettingError.
+// given. Further parameters are lookup (path or host), sse (s3 or kms), kms-key,
+// and public, the endpoint in presigned URLs. Anything else gives a *SettingError.
 func ParsePlace(text string) (p Place, err error) {
 	fail := func(format string, args ...any) (Place, error) {
 		return Place{}, &SettingError{Reason: fmt.Sprintf(format, args...)}
@@ -59,7 +62,7 @@ func ParsePlace(text string) (p Place, err error) {
 	if err != nil {
 		return fail("the URL's parameters cannot be read: %v", err)
 	}
-	endpoint := ""
+	endpoint, public := "", ""
 	for name, v := range values {
 		if len(v) != 1 || v[0] == "" {
 			return fail("the parameter %s must be given once and not be empty", name)
@@ -67,6 +70,8 @@ func ParsePlace(text string) (p Place, err error) {
 		switch name {
 		case "endpoint":
 			endpoint = v[0]
+		case "public":
+			public = v[0]
 		case "region":
 			p.Region = v[0]
 		case "lookup":
@@ -76,7 +81,7 @@ func ParsePlace(text string) (p Place, err error) {
 		case "kms-key":
 			p.KMSKey = v[0]
 		default:
-			return fail("there is no parameter %q: use endpoint, region, lookup, sse or kms-key", name)
+			return fail("there is no parameter %q: use endpoint, public, region, lookup, sse or kms-key", name)
 		}
 	}
 	if p.Region == "" {
@@ -90,6 +95,12 @@ func ParsePlace(text string) (p Place, err error) {
 		return fail("the endpoint %q: %v", endpoint, err)
 	}
 	p.Endpoint = *e
+	if public != "" {
+		if e, err = parseEndpoint(public); err != nil {
+			return fail("the public endpoint %q: %v", public, err)
+		}
+		p.Public = *e
+	}
 	if p.Lookup != "" && p.Lookup != "path" && p.Lookup != "host" {
 		return fail("lookup must be path or host")
 	}
@@ -117,7 +128,7 @@ func parseEndpoint(text string) (*url.URL, error) {
 // String is the place as a URL. It has no secrets.
 func (p Place) String() string {
 	v := url.Values{"endpoint": {p.Endpoint.String()}, "region": {p.Region}}
-	for name, text := range map[string]string{"lookup": p.Lookup, "sse": p.SSE, "kms-key": p.KMSKey} {
+	for name, text := range map[string]string{"public": p.Public.String(), "lookup": p.Lookup, "sse": p.SSE, "kms-key": p.KMSKey} {
 		if text != "" {
 			v.Set(name, text)
 		}

@@ -180,12 +180,14 @@ func (u *upload) parts(r io.Reader, buf *[]byte, n int) (size int64, source, err
 		if published {
 			return
 		}
-		// Open aborts it later if this fails.
+		abort := func(ctx context.Context) error {
+			return d.core.AbortMultipartUpload(ctx, d.at.Bucket, d.name(u.key), id)
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(u.ctx), time.Minute)
 		defer cancel()
-		_ = d.repeat(ctx, func(ctx context.Context) error {
-			return d.core.AbortMultipartUpload(ctx, d.at.Bucket, d.name(u.key), id)
-		})
+		if err := d.repeat(ctx, abort); err != nil && code(err) != minio.NoSuchUpload {
+			d.later(abort)
+		}
 	}()
 	var done []minio.CompletePart
 	size, done, source, err = u.sendParts(r, buf, n, id)
@@ -203,6 +205,33 @@ func (u *upload) parts(r io.Reader, buf *[]byte, n int) (size int64, source, err
 	})
 	published = err == nil
 	return size, nil, err
+}
+
+// later makes a call beside everything else, again and again while the server does
+// not answer, for some minutes at most. What it does not reach is left to
+// abortAbandoned.
+func (d *Driver) later(call func(context.Context) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.life.Err() != nil {
+		return
+	}
+	d.background.Go(func() {
+		ctx, cancel := context.WithTimeout(d.life, 10*time.Minute)
+		defer cancel()
+		tick := time.NewTicker(breakFor)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := call(ctx); err == nil || !passing(err) {
+				return
+			}
+		}
+	})
 }
 
 // sendParts sends the part in buf and all that r still yields.

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ const (
 // Options are the settings of a Driver, beside where the objects are. The zero
 // value is good.
 type Options struct {
-	// StaleAfter is how old an unfinished upload must be for Open to abort it;
+	// StaleAfter is how old an unfinished upload must be to be aborted;
 	// younger ones may be another process's work. 0 means 72 hours; a negative
 	// value aborts nothing.
 	StaleAfter time.Duration
@@ -64,6 +65,7 @@ type Options struct {
 // Driver is a blob.Driver over a bucket.
 type Driver struct {
 	core    *minio.Core
+	public  *minio.Client // makes presigned URLs, and no requests
 	at      Place
 	opts    Options
 	sse     encrypt.ServerSide
@@ -71,20 +73,27 @@ type Driver struct {
 	pool    sync.Pool // of *[]byte, PartSize long
 	own     *http.Transport
 
-	mu      sync.Mutex
+	// life ends when the driver is closed; background is what goes on until then.
+	life       context.Context
+	end        context.CancelFunc
+	background sync.WaitGroup
+
+	mu      sync.Mutex // guards those below, and that nothing begins after life
 	closed  bool
 	running int
 	idle    sync.Cond
 }
 
 var (
-	_ blob.Driver  = (*Driver)(nil)
-	_ blob.Claimer = (*Driver)(nil)
+	_ blob.Driver    = (*Driver)(nil)
+	_ blob.Claimer   = (*Driver)(nil)
+	_ blob.Presigner = (*Driver)(nil)
 )
 
 // Open opens the store at a place. It writes, reads and deletes a small object
 // there, so that wrong settings are found out now; each gives a *SettingError
-// that says what to do. Then it aborts abandoned uploads.
+// that says what to do. Then, and each day from then on, it aborts abandoned
+// uploads.
 func Open(ctx context.Context, at Place, opts Options) (*Driver, error) {
 	if opts.PartSize == 0 {
 		opts.PartSize = 8 << 20
@@ -121,6 +130,15 @@ func Open(ctx context.Context, at Place, opts Options) (*Driver, error) {
 	if err != nil {
 		return nil, &SettingError{Reason: "the endpoint: " + err.Error()}
 	}
+	d.public = d.core.Client
+	if at.Public != (url.URL{}) {
+		d.public, err = minio.New(at.Public.Host, &minio.Options{
+			Creds: opts.Credentials, Secure: at.Public.Scheme == "https", Region: at.Region, Transport: d.breaker, BucketLookup: at.lookup(),
+		})
+		if err != nil {
+			return nil, &SettingError{Reason: "the public endpoint: " + err.Error()}
+		}
+	}
 	if err := d.probe(ctx); err != nil {
 		d.idleConnections()
 		return nil, err
@@ -130,6 +148,10 @@ func Open(ctx context.Context, at Place, opts Options) (*Driver, error) {
 			d.idleConnections()
 			return nil, fmt.Errorf("open S3 blobs: abandoned uploads: %w", d.explain(ctx, err))
 		}
+	}
+	d.life, d.end = context.WithCancel(context.Background())
+	if opts.StaleAfter > 0 {
+		d.background.Go(d.clean)
 	}
 	return d, nil
 }
@@ -165,6 +187,8 @@ func (d *Driver) Close() error {
 	for d.running > 0 {
 		d.idle.Wait()
 	}
+	d.end()
+	d.background.Wait()
 	d.idleConnections()
 	return nil
 }
@@ -263,6 +287,22 @@ func (d *Driver) List(ctx context.Context, after blob.Key, limit int) (infos []b
 		return nil, err
 	}
 	return infos, nil
+}
+
+// clean aborts abandoned uploads each day, since a server may run for long and
+// other nodes die.
+func (d *Driver) clean() {
+	tick := time.NewTicker(24 * time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.life.Done():
+			return
+		case <-tick.C:
+			// What fails today is done tomorrow.
+			_ = d.abortAbandoned(d.life, time.Now().Add(-d.opts.StaleAfter))
+		}
+	}
 }
 
 // abortAbandoned aborts uploads that were begun before a time.

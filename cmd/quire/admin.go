@@ -9,6 +9,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/quire-docs/quire/blob"
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/metrics"
 )
@@ -33,11 +34,25 @@ func gauges(m *metrics.Metrics, o *opened) {
 	}
 	m.Gauge("quire_conversions_waiting", "Conversions that wait; -1 if the catalog does not answer.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountRenditions(catalog.RenditionWaiting) }))
 	m.Gauge("quire_conversions_failed", "Conversions that failed and whose revisions are still there.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountRenditions(catalog.RenditionFailed) }))
+	if o.cache != nil {
+		segments(m, o.cache)
+	}
 	m.Gauge("quire_deliveries_waiting", "Callbacks of conversions that are still to be made.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountDeliveries(catalog.DeliveryDue) }))
 	m.Gauge("quire_chores_due", "Background work (thinning, compaction, purging) whose time has come.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountChores() }))
 	m.Gauge("quire_uploads_open", "Uploads that are not complete.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountOpenUploads() }))
 	m.Gauge("quire_locks_held", "Files that somebody holds a lock on.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountLocked() }))
 	m.Gauge("quire_users", "Users on the server.", ask(func(tx *catalog.Tx) (int64, error) { return tx.CountUsers() }))
+}
+
+// segments is what the cache beside a bucket does and has.
+func segments(m *metrics.Metrics, c *blob.Cache) {
+	m.Cache("segments", func() (hits, misses uint64) {
+		s := c.Stats()
+		return uint64(s.Hits), uint64(s.Misses)
+	})
+	m.Counter("quire_segment_cache_evicted_total", "Segments that left the local cache to make room, or because nobody used them.", func() float64 { return float64(c.Stats().Evicted) })
+	m.Counter("quire_segment_cache_damaged_total", "Copies in the local cache whose bytes were wrong and were not used.", func() float64 { return float64(c.Stats().Damaged) })
+	m.Gauge("quire_segment_cache_bytes", "Bytes in the local cache of segments.", func() float64 { return float64(c.Stats().Bytes) })
 }
 
 // adminServer serves what is for operators only: metrics, profiles, and the log

@@ -20,6 +20,9 @@ func (s *serveCmd) check() error {
 			return err
 		}
 	}
+	if s.BlobCache < 0 || s.RedirectFrom < 0 || s.BlobCache > maxMiB || s.RedirectFrom > maxMiB {
+		return &settingError{"blob-cache, redirect-from", "use a number of MiB, or 0"}
+	}
 	if s.Stall <= 0 || s.Drain <= 0 {
 		return &settingError{"stall, drain", "use times above 0"}
 	}

@@ -273,7 +273,7 @@ func TestMovedWhileServed(t *testing.T) {
 	}
 	select {
 	case <-s.done:
-	case <-time.After(4 * serveRenew):
+	case <-time.After(6 * nodeBeat):
 		t.Fatal("it goes on")
 	}
 	if code := s.cmd.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(s.log.String(), "it was moved to elsewhere") {

@@ -28,26 +28,29 @@ type storage struct {
 	Data    string `help:"The folder that everything is kept in." env:"QUIRE_DATA" default:"quire-data" type:"path"`
 	Catalog string `help:"The PostgreSQL database that records are kept in instead of in the data folder: postgres://user:password@host:5432/name. The nodes of a cluster share it." env:"QUIRE_CATALOG" placeholder:"URL"`
 	Blobs   string `help:"Where the documents' bytes are kept instead of in the data folder: s3://bucket/prefix?endpoint=https://host&region=name. Credentials are those of the AWS_ variables or files." env:"QUIRE_BLOBS" placeholder:"URL"`
+
+	cacheBytes int64 // of the cache beside a bucket; 0 is none
 }
 
 // opened is an open store with what works on it.
 type opened struct {
 	cat     *catalog.Store
 	blobs   *blob.Store
+	cache   *blob.Cache // nil if there is none
 	library *library.Library
 	ids     *identity.Authority
 	watch   *watch // of the catalog and the blob store
 	driver  catalog.Driver
-	node    catalog.Lease // a server's
+	node    *node // a server's; nil for other commands
 }
 
-// open opens the store. Only serve makes a new one.
-func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt library.Options) (*opened, error) {
+// open opens the store, for a server if there is one. Only that makes a new store.
+func (s *storage) open(ctx context.Context, self *node, log *slog.Logger, opt library.Options) (*opened, error) {
 	if isBackup(s.Data) {
 		return nil, &settingError{"data", fmt.Sprintf("%s is a backup: 'quire restore' makes a server's data of it, and 'quire restore --dry-run' verifies it", s.Data)}
 	}
 	db := filepath.Join(s.Data, "catalog.db")
-	if _, err := os.Stat(db); errors.Is(err, os.ErrNotExist) && !create && s.Catalog == "" {
+	if _, err := os.Stat(db); errors.Is(err, os.ErrNotExist) && self == nil && s.Catalog == "" {
 		return nil, &settingError{"data", fmt.Sprintf("%s has no documents: name the server's data folder, or start the server once", s.Data)}
 	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
@@ -64,10 +67,16 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 	if err != nil {
 		return nil, errors.Join(err, cat.Close())
 	}
-	blobs := blob.New(bytes, blob.Options{Observe: watch.blob})
-	o := &opened{cat: cat, blobs: blobs, ids: identity.New(cat), driver: driver, watch: watch}
-	if create {
-		o.node, err = enter(ctx, cat, blobs)
+	var cache *blob.Cache
+	if s.Blobs != "" && s.cacheBytes > 0 {
+		if cache, err = blob.OpenCache(filepath.Join(s.Data, "cache"), s.cacheBytes); err != nil {
+			return nil, errors.Join(&settingError{"blob-cache", err.Error()}, bytes.Close(), cat.Close())
+		}
+	}
+	blobs := blob.New(bytes, blob.Options{Observe: watch.blob, Cache: cache})
+	o := &opened{cat: cat, blobs: blobs, cache: cache, ids: identity.New(cat), driver: driver, node: self, watch: watch}
+	if self != nil {
+		err = enter(ctx, cat, blobs, self)
 	} else {
 		err = look(ctx, cat, blobs)
 	}
@@ -95,15 +104,26 @@ func (s *storage) catalog(ctx context.Context, file string) (catalog.Driver, err
 }
 
 func (o *opened) close() error {
-	if o.node.Name != "" {
-		leave(context.Background(), o.cat, o.node)
+	if o.node != nil {
+		o.node.leave(o.cat)
 	}
 	return errors.Join(o.cat.Close(), o.blobs.Close())
 }
 
-// begin makes the first site and its administrator, if there is none.
+// begin makes the first site and its administrator, if there is none. Of several
+// nodes that start at once one does; the others find what it made.
 func (o *opened) begin(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
 	ctx = quire.WithActor(ctx, quire.Caller{Name: "first start", Door: quire.DoorCommand})
+	for range 3 { // the site, the administrator, and then nothing is left to do
+		firstLogin, firstPassword, err = o.beginOnce(ctx, password)
+		if !errors.As(err, new(*quire.Exists)) {
+			break
+		}
+	}
+	return firstLogin, firstPassword, err
+}
+
+func (o *opened) beginOnce(ctx context.Context, password string) (firstLogin, firstPassword string, err error) {
 	sites, err := o.library.Sites(ctx)
 	if err != nil {
 		return "", "", err

@@ -30,6 +30,9 @@ import (
 	"github.com/quire-docs/quire/transform/webhook"
 )
 
+// maxMiB is more than there is, and can be told in bytes.
+const maxMiB = 1 << 40
+
 type serveCmd struct {
 	storage
 	wopiSettings
@@ -53,6 +56,8 @@ type serveCmd struct {
 	Grace          time.Duration `help:"How long bytes that nothing names any more are kept." env:"QUIRE_GRACE" default:"24h"`
 	KeepAll        time.Duration `help:"How long every revision of a file is kept." name:"keep-all" env:"QUIRE_KEEP_ALL" default:"24h"`
 	KeepHourly     time.Duration `help:"Until what age one revision an hour is kept." name:"keep-hourly" env:"QUIRE_KEEP_HOURLY" default:"192h"`
+	BlobCache      int64         `help:"How much of a bucket's bytes that are read often is kept in the data folder, in MiB; 0 is nothing." name:"blob-cache" env:"QUIRE_BLOB_CACHE" default:"1024"`
+	RedirectFrom   int64         `help:"The size in MiB from which on whole downloads are sent to a URL of the bucket itself that is good for two minutes; 0 is never." name:"redirect-from" env:"QUIRE_REDIRECT_FROM" default:"0"`
 	Provider       string        `help:"This server's provider id in the paths of the UCloud protocol." name:"ucloud-provider" env:"QUIRE_UCLOUD_PROVIDER" default:"quire"`
 	Sockets        int           `help:"How many WebSockets one user may have open at a time for uploads." name:"ucloud-sockets" env:"QUIRE_UCLOUD_SOCKETS" default:"64"`
 	KeepDaily      time.Duration `help:"Until what age one revision a day is kept; 0 is for ever." name:"keep-daily" env:"QUIRE_KEEP_DAILY" default:"0"`
@@ -94,7 +99,8 @@ func (s *serveCmd) Run(a *app) error {
 	if s.Thumbnails {
 		thumbnails = func(name string) bool { return conv.set.Serves(transform.Claimed(name), transform.PNG) == nil }
 	}
-	store, err := s.open(a.ctx, true, log, library.Options{
+	s.cacheBytes = s.BlobCache << 20
+	store, err := s.open(a.ctx, s.node(), log, library.Options{
 		Thumbnails: thumbnails,
 		EventLife:  s.EventLife, RecordReads: s.RecordReads,
 		TrashLife: s.TrashLife, Grace: s.Grace,
@@ -123,11 +129,12 @@ func (s *serveCmd) Run(a *app) error {
 			log.Warn("the last traces were not sent", "error", err)
 		}
 	}()
-	files := fileapi.New(store.library, store.ids, fileapi.Options{PublicURL: public, Logger: log, Engines: conv.set, Office: conv.office, Hooks: conv.hooks})
+	files := fileapi.New(store.library, store.ids, fileapi.Options{PublicURL: public, Logger: log, Engines: conv.set, Office: conv.office, Hooks: conv.hooks, RedirectFrom: s.RedirectFrom << 20})
 	counts := metrics.New(version, server.Operation)
 	store.watch.counts, store.watch.traces = counts, spans
 	limits := s.limits()
 	limits.Refused = counts.Limited
+	counts.Limits(server.LimitUser, server.LimitAddress, server.LimitUploads, "sockets")
 	doors, hijacked := s.doors(store, public, editors, files, counts, log)
 	srv := server.New(doors, server.Options{
 		Logger: log, Proxies: proxies, TLS: certs, Stall: s.Stall, Drain: s.Drain, Hijacked: hijacked, Limits: limits, HSTS: s.HSTS, Trace: tracing(spans),
@@ -141,7 +148,7 @@ func (s *serveCmd) Run(a *app) error {
 
 	ctx, stop := context.WithCancelCause(a.ctx)
 	var background sync.WaitGroup
-	background.Go(func() { store.stay(ctx, stop) })
+	background.Go(func() { store.stay(ctx, stop, log) })
 	background.Go(func() { store.library.Run(ctx) })
 	background.Go(func() {
 		store.library.RunConversions(ctx, fileapi.Convert(conv.set), s.workers(), s.ConvertLimit)

@@ -10,9 +10,7 @@ import (
 	"github.com/quire-docs/quire/server"
 )
 
-// contentWriter is the answer that http.ServeContent writes a file to. It hands
-// the files that the content is made of to the connection, so that a local
-// disk's bytes need not pass through this process, and tells refusals as this
+// contentWriter is the answer that a file is written to. It tells refusals as this
 // API does.
 type contentWriter struct {
 	http.ResponseWriter
@@ -48,23 +46,24 @@ func (w *contentWriter) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *contentWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// ReadFrom implements io.ReaderFrom. ServeContent copies one range, or all, in
-// one go: it comes as a limited reader of the content's section.
-func (w *contentWriter) ReadFrom(r io.Reader) (n int64, err error) {
-	l, ok := r.(*io.LimitedReader)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{w}, r)
+// ReadFrom implements io.ReaderFrom.
+func (w *contentWriter) ReadFrom(r io.Reader) (int64, error) {
+	if w.refused {
+		return io.Copy(io.Discard, r)
 	}
-	s, ok := l.R.(*library.Section)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{w}, r)
+	return io.Copy(w.ResponseWriter, r)
+}
+
+// send sends content, or the ranges of it that are asked for.
+func (c *call) send(in *library.Content) error {
+	begun, err := server.ServeContent(&contentWriter{ResponseWriter: c.w, c: c}, c.r, in.Entry.Modified, in.Reader(0, in.Size))
+	if !begun {
+		return err
 	}
-	n, err = s.WriteNTo(w.ResponseWriter, l.N)
-	l.N -= n
 	var network net.Error
-	if err != nil && w.c.ctx.Err() == nil && !errors.As(err, &network) {
+	if err != nil && c.ctx.Err() == nil && !errors.As(err, &network) {
 		// The client sees a body that is too short. The reason is here.
-		w.c.log.Error("a file could not be sent whole", "request", server.RequestID(w.c.ctx), "sent", n, "error", err)
+		c.log.Error("a file could not be sent whole", "request", server.RequestID(c.ctx), "error", err)
 	}
-	return n, err
+	return nil
 }

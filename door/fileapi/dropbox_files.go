@@ -34,8 +34,7 @@ func dropboxGet(c *call, p string) error {
 		return err
 	}
 	c.w.Header().Set("x-dropbox-metadata", meta)
-	c.content(in, c.media)
-	return nil
+	return c.content(in, c.media)
 }
 
 // dropboxSave reads how files_put and commit_chunked_upload save, which differs

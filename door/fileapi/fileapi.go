@@ -40,6 +40,9 @@ type Options struct {
 	Office  bool
 	// Hooks makes callbacks; nil makes none.
 	Hooks *webhook.Client
+	// RedirectFrom is the size in bytes from which on a whole download is sent
+	// to a URL of the storage itself, where there can be one; 0 sends none.
+	RedirectFrom int64
 }
 
 // Door serves the file service.

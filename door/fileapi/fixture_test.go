@@ -3,14 +3,12 @@ package fileapi_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,13 +16,10 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
-	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/door/fileapi"
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/library/librarytest"
 	"github.com/quire-docs/quire/server"
 	"github.com/quire-docs/quire/transform"
 	"github.com/quire-docs/quire/transform/webhook"
@@ -41,7 +36,7 @@ type fixture struct {
 	token string
 	ahead atomic.Int64 // how far the catalog's clock is put forward
 
-	folder string // where it is all stored
+	files string // the folder with the blob store's objects
 }
 
 // settings are what a test may want to be otherwise.
@@ -52,26 +47,30 @@ type settings struct {
 	// convert starts conversions and callbacks, with the engines that need no
 	// other program.
 	convert bool
+	// local opens the store on SQLite and a folder, cluster on PostgreSQL and S3,
+	// whatever the environment says.
+	local, cluster bool
+	redirectFrom   int64
 }
 
 func open(t testing.TB) *fixture { return openWith(t, settings{}) }
 
 func openWith(t testing.TB, s settings) *fixture {
 	t.Helper()
-	folder := t.TempDir()
-	f := &fixture{t: t, folder: folder}
+	f := &fixture{t: t}
 	ctx := context.Background()
-	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), func() time.Time {
-		return time.Now().Add(time.Duration(f.ahead.Load()))
-	})
-	if err != nil {
-		t.Fatal(err)
+	place := librarytest.New
+	switch {
+	case s.local:
+		place = librarytest.NewLocal
+	case s.cluster:
+		place = librarytest.NewCluster
 	}
-	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
+	at := place(t)
+	store := at.OpenFor(t, func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) })
+	f.files = at.Files
+	cat, blobs := store.Catalog, store.Blobs
+	var err error
 	f.lib, f.ids = library.New(cat, blobs, s.library), identity.New(cat)
 	if f.site, err = f.lib.CreateSite(ctx, "main", "default", s.quota); err != nil {
 		t.Fatal(err)
@@ -81,7 +80,7 @@ func openWith(t testing.TB, s settings) *fixture {
 	f.http = httptest.NewUnstartedServer(nil)
 	l := f.http.Listener
 	serving, stop := context.WithCancel(ctx)
-	opt := fileapi.Options{PublicURL: public}
+	opt := fileapi.Options{PublicURL: public, RedirectFrom: s.redirectFrom}
 	if s.convert {
 		opt.PublicURL, _ = url.Parse("http://" + l.Addr().String())
 		opt.Engines, opt.Hooks = transform.Set{transform.Native{}}, webhook.New([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})
@@ -99,7 +98,7 @@ func openWith(t testing.TB, s settings) *fixture {
 	t.Cleanup(func() {
 		stop()
 		background.Wait()
-		if err := errors.Join(<-done, cat.Close(), blobs.Close()); err != nil {
+		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})

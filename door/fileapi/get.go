@@ -54,8 +54,7 @@ func get(c *call) error {
 		return err
 	}
 	c.w.Header().Set("x-edo-metadata", meta)
-	c.content(in, inline)
-	return nil
+	return c.content(in, inline)
 }
 
 // wanted returns the type of the rendition that is asked for, or nothing for the
@@ -102,22 +101,58 @@ func etag(id quire.NodeID, revision int64) string {
 // content sends a file's bytes. It is an attachment, unless a type that cannot
 // run is to be shown, and in a sandbox, so that a page which somebody uploaded
 // never runs as one of ours.
-func (c *call) content(in *library.Content, inline bool) {
-	c.contentAs(in, inline, etag(in.Entry.ID, in.Revision))
+func (c *call) content(in *library.Content, inline bool) error {
+	if c.redirected(in, inline) {
+		return nil
+	}
+	return c.contentAs(in, inline, etag(in.Entry.ID, in.Revision))
+}
+
+// redirected sends the client to the storage itself, if it is to be and can be
+// sent there. What is asked for in part or on a condition stays here, because the
+// storage knows other entity tags; and so do scripts of the web application, which
+// may call no other host. A signed link gives this only with the permission to
+// download.
+func (c *call) redirected(in *library.Content, inline bool) bool {
+	if c.opt.RedirectFrom <= 0 || in.Size < c.opt.RedirectFrom || c.r.Method != http.MethodGet ||
+		c.link != nil && c.link.Permission != mayDownload ||
+		c.session != nil && c.r.Header.Get("Sec-Fetch-Mode") != "navigate" {
+		return false
+	}
+	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"} {
+		if c.r.Header.Get(name) != "" {
+			return false
+		}
+	}
+	kind, how := presentation(in.Entry.Name, inline)
+	at, err := in.Presigned(kind, disposition(how, in.Entry.Name))
+	if err != nil || at == "" {
+		return false // if the storage is away, reading says so
+	}
+	h := c.w.Header()
+	h.Set("Location", at)
+	h.Set("Referrer-Policy", "no-referrer")
+	c.w.WriteHeader(http.StatusFound)
+	return true
+}
+
+// presentation is a file's type, and whether it is shown or saved: what cannot
+// run may be shown.
+func presentation(name string, inline bool) (kind, how string) {
+	kind, how = contentType(name), "attachment"
+	if inline && harmless[bareType(kind)] {
+		how = "inline"
+	}
+	return kind, how
 }
 
 // contentAs is content with an entity tag of its own.
-func (c *call) contentAs(in *library.Content, inline bool, tag string) {
-	kind := contentType(in.Entry.Name)
-	bare := bareType(kind)
-	how := "attachment"
-	if inline && harmless[bare] {
-		how = "inline"
-	}
+func (c *call) contentAs(in *library.Content, inline bool, tag string) error {
+	kind, how := presentation(in.Entry.Name, inline)
 	h := c.w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Content-Disposition", disposition(how, in.Entry.Name))
-	if how == "inline" && bare == "application/pdf" {
+	if how == "inline" && bareType(kind) == "application/pdf" {
 		// Browsers show PDF with a viewer of their own, which a sandbox forbids.
 		h.Set("Content-Security-Policy", "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'")
 	} else {
@@ -126,7 +161,7 @@ func (c *call) contentAs(in *library.Content, inline bool, tag string) {
 	h.Set("ETag", tag)
 	h.Set("Cache-Control", "private, no-cache")
 	c.rangeUnit()
-	http.ServeContent(&contentWriter{ResponseWriter: c.w, c: c}, c.r, "", in.Entry.Modified, in.Reader(0, in.Size))
+	return c.send(in)
 }
 
 // rangeUnit drops a Range in another unit than bytes, which is to be ignored

@@ -119,24 +119,33 @@ func TestConversionUnavailable(t *testing.T) {
 // TestDamaged: bytes that are missing are the server's failure: neither a
 // missing file nor a file that seems whole.
 func TestDamaged(t *testing.T) {
-	f := open(t)
-	f.put("/d.bin", string(noise(200_000)))
-	removed := 0
-	err := filepath.WalkDir(filepath.Join(f.folder, "blobs"), func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			if info, ierr := d.Info(); ierr == nil && info.Size() >= 200_000 {
-				removed++
-				return os.Remove(path)
+	f := openWith(t, settings{local: true})
+	damage := func(size int64, do func(path string) error) {
+		t.Helper()
+		done := 0
+		err := filepath.WalkDir(f.files, func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				if info, ierr := d.Info(); ierr == nil && info.Size() == size {
+					done++
+					return do(path)
+				}
 			}
+			return err
+		})
+		if err != nil || done != 1 {
+			t.Fatalf("%d %v", done, err)
 		}
-		return err
-	})
-	if err != nil || removed != 1 {
-		t.Fatalf("%d %v", removed, err)
 	}
-	resp, err := httptestGet(f, "/api/v1/file/get?path=/d.bin")
-	if err == nil {
-		t.Errorf("the answer is whole: %d", resp)
+	f.put("/d.bin", string(noise(200_000)))
+	damage(200_000, func(path string) error { return os.Truncate(path, 100_000) })
+	if n, err := httptestGet(f, "/api/v1/file/get?path=/d.bin"); err == nil {
+		t.Errorf("the answer is whole: %d", n)
+	}
+	f.put("/e.bin", string(noise(300_000)))
+	damage(300_000, os.Remove)
+	a := f.do("GET", "/api/v1/file/get?path=/e.bin", nil)
+	if a.StatusCode != 500 || a.Header.Get("ETag") != "" || a.json(t)["error"] == "" {
+		t.Errorf("%d %v %s", a.StatusCode, a.Header, a.body)
 	}
 }
 

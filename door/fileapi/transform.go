@@ -147,8 +147,7 @@ func (c *call) sendRendition(r library.Rendition, inline bool) error {
 		return err
 	}
 	c.w.Header().Set("x-edo-metadata", meta)
-	c.contentAs(in, inline, `"`+string(in.Entry.ID)+"-"+strconv.FormatInt(r.Revision, 10)+"-"+string(r.ID[:8])+`"`)
-	return nil
+	return c.contentAs(in, inline, `"`+string(in.Entry.ID)+"-"+strconv.FormatInt(r.Revision, 10)+"-"+string(r.ID[:8])+`"`)
 }
 
 // transformFile is file/transform: it asks for renditions as a job.

@@ -2,12 +2,10 @@ package signin_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,13 +13,10 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
-	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/door/signin"
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/library/librarytest"
 )
 
 const password = "correct horse"
@@ -40,16 +35,9 @@ type fixture struct {
 func open(t *testing.T, outside *signin.Outside) *fixture {
 	t.Helper()
 	ctx := t.Context()
-	folder := t.TempDir()
-	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
+	_, store := librarytest.Open(t, nil)
+	cat, blobs := store.Catalog, store.Blobs
+	var err error
 	f := &fixture{t: t, lib: library.New(cat, blobs, library.Options{}), ids: identity.New(cat)}
 	if f.site, err = f.lib.CreateSite(ctx, "main", "default", 0); err != nil {
 		t.Fatal(err)
@@ -69,12 +57,7 @@ func open(t *testing.T, outside *signin.Outside) *fixture {
 	}
 	s.Start()
 	f.at = s.URL
-	t.Cleanup(func() {
-		s.Close()
-		if err := errors.Join(cat.Close(), blobs.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(s.Close)
 	return f
 }
 

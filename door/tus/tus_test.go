@@ -8,14 +8,12 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -23,13 +21,10 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
-	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/door/tus"
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/library/librarytest"
 	"github.com/quire-docs/quire/lock"
 	"github.com/quire-docs/quire/server"
 )
@@ -49,17 +44,9 @@ func open(t testing.TB) *fixture {
 	t.Helper()
 	ctx := context.Background()
 	f := &fixture{t: t}
-	folder := t.TempDir()
-	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
-	f.lib, f.ids = library.New(cat, blobs, library.Options{}), identity.New(cat)
+	_, store := librarytest.Open(t, func() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) })
+	f.lib, f.ids = library.New(store.Catalog, store.Blobs, library.Options{}), identity.New(store.Catalog)
+	var err error
 	if f.site, err = f.lib.CreateSite(ctx, "main", "default", 0); err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +64,7 @@ func open(t testing.TB) *fixture {
 	t.Cleanup(func() {
 		stop()
 		http.DefaultClient.CloseIdleConnections()
-		if err := errors.Join(<-done, cat.Close(), blobs.Close()); err != nil {
+		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})

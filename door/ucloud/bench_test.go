@@ -217,7 +217,11 @@ func TestLargeFiles(t *testing.T) {
 		}
 		same("/v2/v2.bin")
 	})
-	if p := peak(); p > 64<<20 {
+	limit := uint64(64 << 20)
+	if !f.place.Local() {
+		limit += 64 << 20 // an upload to a bucket keeps four parts of 8 MiB, and goes on while the next begins
+	}
+	if p := peak(); p > limit {
 		t.Errorf("the heap grew to %d MB", p>>20)
 	} else {
 		t.Logf("the heap grew to %d MB", p>>20)

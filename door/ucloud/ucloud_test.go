@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,26 +16,23 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
-	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/door/ucloud"
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/library/librarytest"
 	"github.com/quire-docs/quire/server"
 )
 
 // fixture is the door behind the real server, over a library in a folder that
 // outlives restarts.
 type fixture struct {
-	t      testing.TB
-	ctx    context.Context
-	folder string
-	opt    ucloud.Options
-	stall  time.Duration
-	drain  time.Duration // how long the server waits when it stops
-	later  atomic.Int64  // how far the store's clock is ahead
+	t     testing.TB
+	ctx   context.Context
+	place *librarytest.Place
+	opt   ucloud.Options
+	stall time.Duration
+	drain time.Duration // how long the server waits when it stops
+	later atomic.Int64  // how far the store's clock is ahead
 
 	lib   *library.Library
 	ids   *identity.Authority
@@ -51,7 +46,7 @@ type fixture struct {
 
 func open(t testing.TB, opt ucloud.Options) *fixture {
 	t.Helper()
-	f := &fixture{t: t, ctx: context.Background(), folder: t.TempDir(), opt: opt, stall: 10 * time.Second, drain: 100 * time.Millisecond}
+	f := &fixture{t: t, ctx: context.Background(), place: librarytest.New(t), opt: opt, stall: 10 * time.Second, drain: 100 * time.Millisecond}
 	f.start()
 	t.Cleanup(func() { f.stop() })
 	var err error
@@ -65,18 +60,8 @@ func open(t testing.TB, opt ucloud.Options) *fixture {
 // start opens the library in the folder and serves it.
 func (f *fixture) start() {
 	f.t.Helper()
-	driver, err := sqlite.Open(f.ctx, filepath.Join(f.folder, "catalog.db"), func() time.Time {
-		return time.Now().Add(time.Duration(f.later.Load()))
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	files, err := dir.Open(filepath.Join(f.folder, "blobs"), dir.Options{})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
-	f.lib, f.ids = library.New(cat, blobs, library.Options{}), identity.New(cat)
+	store := f.place.Open(func() time.Time { return time.Now().Add(time.Duration(f.later.Load())) })
+	f.lib, f.ids = library.New(store.Catalog, store.Blobs, library.Options{}), identity.New(store.Catalog)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		f.t.Fatal(err)
@@ -94,7 +79,7 @@ func (f *fixture) start() {
 		if err := <-ended; err != nil {
 			f.t.Error(err)
 		}
-		if err := errors.Join(cat.Close(), blobs.Close()); err != nil {
+		if err := store.Close(); err != nil {
 			f.t.Error(err)
 		}
 	}

@@ -2,39 +2,26 @@ package web_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
-	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/door/web"
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/library/librarytest"
 )
 
 // open returns the address of the door over a real store with one user, ann.
 func open(t *testing.T) string {
 	t.Helper()
 	ctx := context.Background()
-	folder := t.TempDir()
-	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
+	_, store := librarytest.Open(t, nil)
+	cat, blobs := store.Catalog, store.Blobs
 	lib := library.New(cat, blobs, library.Options{})
 	site, err := lib.CreateSite(ctx, "main", "default", 0)
 	if err != nil {
@@ -49,12 +36,7 @@ func open(t *testing.T) string {
 	}
 	public, _ := url.Parse("https://docs.example.org")
 	s := httptest.NewServer(web.New(lib, identity.New(cat), web.Options{PublicURL: public}))
-	t.Cleanup(func() {
-		s.Close()
-		if err := errors.Join(cat.Close(), blobs.Close()); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(s.Close)
 	return s.URL
 }
 

@@ -31,8 +31,7 @@ func getFile(c *call) error {
 		}
 	}
 	c.w.Header().Set("X-WOPI-ItemVersion", version(in.Sequence))
-	c.serveContent(in)
-	return nil
+	return c.serveContent(in)
 }
 
 // putFile is PutFile (WOPI §2, §8).

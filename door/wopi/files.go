@@ -14,6 +14,7 @@ import (
 	"github.com/quire-docs/quire/door/wopi/utf7"
 	"github.com/quire-docs/quire/library"
 	"github.com/quire-docs/quire/lock"
+	"github.com/quire-docs/quire/server"
 )
 
 // fileInfo is the answer of CheckFileInfo (WOPI §3). Members that do not apply
@@ -233,17 +234,20 @@ func (c *call) rawFile(sig string) error {
 	if t.Attach {
 		c.w.Header().Set("Content-Disposition", "attachment; filename*=UTF-8''"+strings.ReplaceAll(url.QueryEscape(in.Entry.Name), "+", "%20"))
 	}
-	c.serveContent(in)
-	return nil
+	return c.serveContent(in)
 }
 
 // serveContent sends a file's bytes, or the range that is asked for.
-func (c *call) serveContent(in *library.Content) {
+func (c *call) serveContent(in *library.Content) error {
 	h := c.w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	h.Set("ETag", `"`+string(in.Entry.ID)+"-"+version(in.Sequence)+`"`)
-	http.ServeContent(c.w, c.r, "", time.Time{}, in.Reader(0, in.Size))
+	begun, err := server.ServeContent(c.w, c.r, time.Time{}, in.Reader(0, in.Size))
+	if begun {
+		return nil // the client sees what is missing
+	}
+	return err
 }
 
 // renameFile is RenameFile (WOPI §2).

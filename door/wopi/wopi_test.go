@@ -4,26 +4,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/quire-docs/quire"
-	"github.com/quire-docs/quire/blob"
-	"github.com/quire-docs/quire/blob/dir"
-	"github.com/quire-docs/quire/catalog"
-	"github.com/quire-docs/quire/catalog/sqlite"
 	"github.com/quire-docs/quire/door/wopi"
 	"github.com/quire-docs/quire/door/wopi/discovery"
 	"github.com/quire-docs/quire/door/wopi/utf7"
 	"github.com/quire-docs/quire/identity"
 	"github.com/quire-docs/quire/library"
+	"github.com/quire-docs/quire/library/librarytest"
 	"github.com/quire-docs/quire/server"
 )
 
@@ -43,17 +38,9 @@ type fixture struct {
 func open(t testing.TB, change func(*wopi.Options)) *fixture {
 	t.Helper()
 	ctx := context.Background()
-	folder := t.TempDir()
-	driver, err := sqlite.Open(ctx, filepath.Join(folder, "catalog.db"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := dir.Open(filepath.Join(folder, "blobs"), dir.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cat, blobs := catalog.New(driver), blob.New(files, blob.Options{})
-	f := &fixture{t: t, lib: library.New(cat, blobs, library.Options{}), ids: identity.New(cat)}
+	_, s := librarytest.Open(t, nil)
+	f := &fixture{t: t, lib: library.New(s.Catalog, s.Blobs, library.Options{}), ids: identity.New(s.Catalog)}
+	var err error
 	if f.site, err = f.lib.CreateSite(ctx, "main", "default", 0); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +66,7 @@ func open(t testing.TB, change func(*wopi.Options)) *fixture {
 	t.Cleanup(func() {
 		stop()
 		http.DefaultClient.CloseIdleConnections()
-		if err := errors.Join(<-done, cat.Close(), blobs.Close()); err != nil {
+		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})

@@ -31,6 +31,7 @@ const (
 // Server is a running S3 server with one empty bucket.
 type Server struct {
 	Endpoint string // http://127.0.0.1:port
+	Folder   string // the bucket: each object is a file in it
 	addr     string
 	program  string
 	args     []string
@@ -52,7 +53,7 @@ func Start(t testing.TB, flags ...string) *Server {
 	if err := os.MkdirAll(filepath.Join(root, Bucket), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{program: program}
+	s := &Server{program: program, Folder: filepath.Join(root, Bucket)}
 	if s.addr, err = freeAddress(); err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,12 @@ func (s *Server) New(ctx context.Context, template string) (name, at string, err
 
 // Exec runs a statement as the administrator of the server.
 func (s *Server) Exec(ctx context.Context, statement string) error {
-	c, err := pgx.Connect(ctx, s.URL("postgres"))
+	return s.ExecIn(ctx, "postgres", statement)
+}
+
+// ExecIn is Exec in one of the server's databases.
+func (s *Server) ExecIn(ctx context.Context, database, statement string) error {
+	c, err := pgx.Connect(ctx, s.URL(database))
 	if err != nil {
 		return err
 	}

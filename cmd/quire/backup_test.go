@@ -547,3 +547,24 @@ func soon(t *testing.T, happened func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// TestMeter: where there is no terminal, a line now and then tells how far
+// something is; a program that reads JSON is told nothing.
+func TestMeter(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		var out bytes.Buffer
+		m := (&app{errOut: &out, json: asJSON}).meter("segments", "bytes", 100)
+		m.add(1)
+		m.last = time.Now().Add(-time.Minute)
+		m.add(39)
+		m.add(10)
+		m.end()
+		want := "quire: segments: 40 of 100 bytes\n"
+		if asJSON {
+			want = ""
+		}
+		if out.String() != want {
+			t.Errorf("JSON %v: %q instead of %q", asJSON, out.String(), want)
+		}
+	}
+}

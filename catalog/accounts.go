@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"hash/fnv"
 	"strings"
 	"time"
 
@@ -29,8 +30,18 @@ func (t *Tx) InsertSite(s *quire.Site) error { return sites.insert(t, s) }
 // UpdateSite writes a site that was read in this transaction.
 func (t *Tx) UpdateSite(s *quire.Site) error { return sites.update(t, s) }
 
-// usageShards is over how many rows the count of a site's bytes is spread.
-const usageShards = 16
+// usageShards is over how many rows the count of a site's bytes is spread, so that
+// those who save at the same time seldom change the same one. Only their sum has a
+// meaning.
+const usageShards = 64
+
+// usageShard is the row that counts a holder's bytes. Some characters of an id are
+// not random, so all have a part in it.
+func usageShard(holder string) int64 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(holder)) // never fails
+	return int64(h.Sum32() % usageShards)
+}
 
 // Usage returns how many bytes the site's files and uploads hold.
 func (t *Tx) Usage(site quire.SiteID) (int64, error) {
@@ -41,12 +52,8 @@ func (t *Tx) addUsage(site quire.SiteID, holder string, bytes int64) error {
 	if bytes == 0 {
 		return nil
 	}
-	shard := int64(0)
-	if holder != "" {
-		shard = int64(holder[len(holder)-1]) % usageShards
-	}
 	_, err := t.c.Exec("INSERT INTO usage (site, shard, bytes) VALUES ($1, $2, $3) ON CONFLICT (site, shard) DO UPDATE SET bytes = usage.bytes + excluded.bytes",
-		string(site), shard, bytes)
+		string(site), usageShard(holder), bytes)
 	return err
 }
 

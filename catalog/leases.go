@@ -21,9 +21,6 @@ var leases = newRecord("leases", "name holder until", 1,
 // Lease returns the lease of that name, over or not.
 func (t *Tx) Lease(name string) (Lease, error) { return leases.one(t, "WHERE name = $1", name) }
 
-// Leases returns all leases, over or not, by their names. There are few.
-func (t *Tx) Leases() ([]Lease, error) { return leases.all(t, "ORDER BY name") }
-
 // TakeLease gives the lease of a name to a holder for a time from now on, or
 // renews it. It says false, and changes nothing, while somebody else holds it.
 func (t *Tx) TakeLease(name, holder string, life time.Duration) (bool, error) {

@@ -20,7 +20,7 @@ func lockedUntil(s *quire.LockState) int64 {
 // LockedBelow returns a file in the tree below a container that somebody holds
 // a lock on, or quire.ErrNotFound.
 func (t *Tx) LockedBelow(site quire.SiteID, container quire.NodeID) (quire.Node, error) {
-	locked, err := nodes.all(t, "WHERE site = $1 AND locked_until > 0 AND locked_until > $2", site, millis(t.now))
+	locked, err := nodes.all(t, "WHERE site = $1 AND locked > 0 AND locked_until > $2", site, millis(t.now))
 	if err != nil {
 		return quire.Node{}, err
 	}
@@ -40,5 +40,5 @@ func (t *Tx) LockedBelow(site quire.SiteID, container quire.NodeID) (quire.Node,
 
 // CountLocked tells how many files somebody holds a lock on.
 func (t *Tx) CountLocked() (int64, error) {
-	return t.number("SELECT COUNT(*) FROM nodes WHERE locked_until > 0 AND locked_until > $1", millis(t.now))
+	return t.number("SELECT COUNT(*) FROM nodes WHERE locked > 0 AND locked_until > $1", millis(t.now))
 }

@@ -6,10 +6,10 @@ import (
 	"github.com/quire-docs/quire"
 )
 
-var nodes = newRecord("nodes", "id site parent name name_key kind owner created modified revision sequence size client lock locked_until trashed epoch", 1,
+var nodes = newRecord("nodes", "id site parent name name_key kind owner created modified revision sequence size client lock locked locked_until trashed epoch", 1,
 	func(n *quire.Node) []any {
 		return []any{&n.ID, &n.Site, &n.Parent, &n.Name, &n.NameKey, &n.Kind, &n.Owner, &n.Created, &n.Modified,
-			&n.Revision, &n.Sequence, &n.Size, &n.Client, asJSON{&n.Lock}, derived(func() int64 { return lockedUntil(&n.Lock) }), asJSON{&n.Trashed}, &n.Epoch}
+			&n.Revision, &n.Sequence, &n.Size, &n.Client, asJSON{&n.Lock}, derived(func() int64 { return min(1, lockedUntil(&n.Lock)) }), derived(func() int64 { return lockedUntil(&n.Lock) }), asJSON{&n.Trashed}, &n.Epoch}
 	})
 
 // Node returns the node of that id, wherever it is, the trash included.

@@ -110,6 +110,45 @@ func leases(t *testing.T, s *stores) {
 	if !take(s.a, holder, time.Hour) {
 		t.Error("a lease that was given up cannot be taken")
 	}
+	s.update(func(tx *catalog.Tx) error {
+		for _, name := range []string{"kind/b", "kind/a", "kinder", "kind/over"} {
+			life := time.Hour
+			if name == "kind/over" {
+				life = -2 * time.Hour
+			}
+			if _, err := tx.TakeLease(name, name, life); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	s.view(func(tx *catalog.Tx) error {
+		live, err := tx.LiveLeases("kind/")
+		if err != nil || len(live) != 2 || live[0].Name != "kind/a" || live[1].Name != "kind/b" {
+			t.Errorf("the live ones of a kind: %v, %v", live, err)
+		}
+		return nil
+	})
+	s.update(func(tx *catalog.Tx) error { return tx.DropLeases(tx.Now().Add(-time.Hour)) })
+	s.view(func(tx *catalog.Tx) error {
+		for name, want := range map[string]error{"kind/over": quire.ErrNotFound, "kind/a": nil, "work": nil} {
+			if _, err := tx.Lease(name); !errors.Is(err, want) {
+				t.Errorf("%s, after those that were over have been dropped: %v, want %v", name, err, want)
+			}
+		}
+		return nil
+	})
+	s.update(func(tx *catalog.Tx) error { return errors.Join(tx.PutFact("f", "1"), tx.PutFact("g", "2")) })
+	s.update(func(tx *catalog.Tx) error { return errors.Join(tx.DropFact("f"), tx.DropFact("never")) })
+	s.view(func(tx *catalog.Tx) error {
+		if _, err := tx.Fact("f"); !errors.Is(err, quire.ErrNotFound) {
+			t.Errorf("a fact that was dropped: %v", err)
+		}
+		if v, err := tx.Fact("g"); v != "2" || err != nil {
+			t.Errorf("another fact: %q, %v", v, err)
+		}
+		return nil
+	})
 }
 
 func facts(t *testing.T, s *stores) {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/catalog"
 )
 
@@ -187,15 +188,20 @@ func Count(ctx context.Context, d catalog.Driver) (n int64, err error) {
 //
 // Text that PostgreSQL cannot hold (NUL, invalid UTF-8) is made valid on the
 // way, and compared in that form.
-func Copy(ctx context.Context, from, to catalog.Driver, progress func(rows int64)) (Sums, error) {
+//
+// If ticket is not empty, it is what the target's fact Arriving must be whenever
+// something is written: who goes on with a copy changes the fact, and from then
+// on whoever was at it before fails with ErrTaken.
+func Copy(ctx context.Context, from, to catalog.Driver, ticket string, progress func(rows int64)) (Sums, error) {
 	source, err := whole(from)
 	if err != nil {
 		return nil, err
 	}
-	target, err := whole(to)
+	into, err := whole(to)
 	if err != nil {
 		return nil, err
 	}
+	target := &target{into, ticket}
 	sums := make(Sums)
 	var rows int64
 	err = source.Snapshot(ctx, func(c catalog.Conn) error {
@@ -203,7 +209,7 @@ func Copy(ctx context.Context, from, to catalog.Driver, progress func(rows int64
 		if err != nil {
 			return err
 		}
-		there, err := sameTables(ctx, target, tables)
+		there, err := sameTables(ctx, into, tables)
 		if err != nil {
 			return err
 		}
@@ -226,7 +232,7 @@ func Copy(ctx context.Context, from, to catalog.Driver, progress func(rows int64
 		if err != nil {
 			return err
 		}
-		return write(ctx, target, func(c catalog.Conn) error { return target.SetCounters(c, counters) })
+		return target.write(ctx, func(c catalog.Conn) error { return into.SetCounters(c, counters) })
 	})
 	return sums, err
 }
@@ -284,7 +290,7 @@ func count(c catalog.Conn, t catalog.Table) (n int64, err error) {
 }
 
 // copyTable copies the records after the first ones, which are there.
-func copyTable(ctx context.Context, c catalog.Conn, target catalog.Whole, t catalog.Table, there int64, progress func(int)) (sum Sum, err error) {
+func copyTable(ctx context.Context, c catalog.Conn, to *target, t catalog.Table, there int64, progress func(int)) (sum Sum, err error) {
 	if t.Name == factTable {
 		there = 0 // the target has facts of its own
 	}
@@ -295,7 +301,7 @@ func copyTable(ctx context.Context, c catalog.Conn, target catalog.Whole, t cata
 		progress(len(page))
 		skip := min(there, int64(len(page)))
 		there -= skip
-		return insert(ctx, target, t, page[skip:])
+		return to.insert(ctx, t, page[skip:])
 	})
 	return sum, err
 }
@@ -375,7 +381,7 @@ func valid(s string) string {
 }
 
 // insert writes records, a transaction for as many as are not too large.
-func insert(ctx context.Context, target catalog.Whole, t catalog.Table, rows [][]any) error {
+func (to *target) insert(ctx context.Context, t catalog.Table, rows [][]any) error {
 	for len(rows) > 0 {
 		n, size := 0, 0
 		for ; n < len(rows) && (n == 0 || size < pageBytes); n++ {
@@ -388,7 +394,7 @@ func insert(ctx context.Context, target catalog.Whole, t catalog.Table, rows [][
 				}
 			}
 		}
-		if err := insertSome(ctx, target, t, rows[:n]); err != nil {
+		if err := to.insertSome(ctx, t, rows[:n]); err != nil {
 			return err
 		}
 		rows = rows[n:]
@@ -396,7 +402,7 @@ func insert(ctx context.Context, target catalog.Whole, t catalog.Table, rows [][
 	return nil
 }
 
-func insertSome(ctx context.Context, target catalog.Whole, t catalog.Table, rows [][]any) error {
+func (to *target) insertSome(ctx context.Context, t catalog.Table, rows [][]any) error {
 	columns := make([]string, len(t.Columns))
 	for i, name := range t.Columns {
 		columns[i] = quoted(name)
@@ -410,19 +416,34 @@ func insertSome(ctx context.Context, target catalog.Whole, t catalog.Table, rows
 	// What is there has come with a transaction whose outcome was not known; the
 	// comparison finds what is there for another reason.
 	statement := "INSERT INTO " + quoted(t.Name) + " (" + strings.Join(columns, ", ") + ") VALUES " + strings.Join(values, ", ") + " ON CONFLICT DO NOTHING"
-	return write(ctx, target, func(c catalog.Conn) error {
+	return to.write(ctx, func(c catalog.Conn) error {
 		_, err := c.Exec(statement, args...)
 		return err
 	})
 }
 
+// target is a catalog that is written to.
+type target struct {
+	catalog.Whole
+	ticket string
+}
+
+// ErrTaken reports that somebody else goes on with the copy.
+var ErrTaken = errors.New("transfer: another process goes on with this copy")
+
 // write runs an update that can be run again, until it is known to have
 // happened.
-func write(ctx context.Context, target catalog.Driver, f func(catalog.Conn) error) error {
+func (to *target) write(ctx context.Context, f func(catalog.Conn) error) error {
 	pause := 100 * time.Millisecond
 	for n := 1; ; n++ {
-		err := target.Update(ctx, f)
-		if !errors.Is(err, catalog.ErrRetry) && !errors.Is(err, catalog.ErrUncertain) || n == tries {
+		err := to.Update(ctx, func(c catalog.Conn) error {
+			if err := to.check(c); err != nil {
+				return err
+			}
+			return f(c)
+		})
+		passing := errors.Is(err, catalog.ErrRetry) || errors.Is(err, catalog.ErrUncertain) || errors.As(err, new(*quire.Unavailable))
+		if !passing || n == tries {
 			return err
 		}
 		select {
@@ -432,6 +453,22 @@ func write(ctx context.Context, target catalog.Driver, f func(catalog.Conn) erro
 		}
 		pause *= 2
 	}
+}
+
+// check sees to it that the copy is still this process's.
+func (to *target) check(c catalog.Conn) error {
+	if to.ticket == "" {
+		return nil
+	}
+	mine := false
+	err := c.Query("SELECT value FROM facts WHERE name = $1", []any{Arriving}, func(cols []any) error {
+		mine = cols[0] == to.ticket
+		return nil
+	})
+	if err == nil && !mine {
+		err = ErrTaken
+	}
+	return err
 }
 
 // marks are the places of so many arguments, from a number on.

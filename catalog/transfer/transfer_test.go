@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/catalog/migrations"
@@ -20,6 +22,12 @@ import (
 )
 
 func database(t *testing.T) *postgres.Driver {
+	t.Helper()
+	_, d := serverAndDatabase(t)
+	return d
+}
+
+func serverAndDatabase(t *testing.T) (*postgrestest.Server, *postgres.Driver) {
 	t.Helper()
 	pg, err := postgrestest.Start(postgrestest.Options{})
 	if err != nil {
@@ -38,7 +46,7 @@ func database(t *testing.T) *postgres.Driver {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	return d
+	return pg, d
 }
 
 func file(t *testing.T) *sqlite.Driver {
@@ -168,7 +176,7 @@ func TestThereAndBack(t *testing.T) {
 	}
 	for _, way := range []struct{ from, to catalog.Whole }{{a, b}, {b, c}} {
 		var told int64
-		read, err := transfer.Copy(t.Context(), way.from, way.to, func(n int64) { told = n })
+		read, err := transfer.Copy(t.Context(), way.from, way.to, "", func(n int64) { told = n })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +203,7 @@ func TestGoOn(t *testing.T) {
 	want := sums(t, a)
 	for at := int64(1); ; at += 2000 {
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err := transfer.Copy(ctx, a, b, func(n int64) {
+		_, err := transfer.Copy(ctx, a, b, "", func(n int64) {
 			if n >= at {
 				cancel()
 			}
@@ -235,7 +243,7 @@ func TestTextThatPostgreSQLRefuses(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := transfer.Copy(t.Context(), a, b, nil); err != nil {
+	if _, err := transfer.Copy(t.Context(), a, b, "", nil); err != nil {
 		t.Fatal(err)
 	}
 	if d := sums(t, a).Differences(sums(t, b)); len(d) > 0 {
@@ -274,9 +282,9 @@ func TestSnapshotOfOneMoment(t *testing.T) {
 					}
 				}
 			}()
-			for range 20 {
+			for range 8 {
 				to := file(t)
-				if _, err := transfer.Copy(t.Context(), d, to, nil); err != nil {
+				if _, err := transfer.Copy(t.Context(), d, to, "", nil); err != nil {
 					t.Error(err)
 					break
 				}
@@ -297,5 +305,63 @@ func TestSnapshotOfOneMoment(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// TestTaken: once another goes on with a copy, the first writes nothing more.
+func TestTaken(t *testing.T) {
+	for _, b := range []catalog.Whole{file(t), database(t)} {
+		a, s := file(t), catalog.New(b)
+		fill(t, a, 300)
+		take := func(ticket string) {
+			if err := s.Update(t.Context(), func(tx *catalog.Tx) error { return tx.PutFact(transfer.Arriving, ticket) }); err != nil {
+				t.Error(err)
+			}
+		}
+		take("first")
+		var at int64
+		_, err := transfer.Copy(t.Context(), a, b, "first", func(n int64) {
+			if at == 0 && n > 2000 {
+				at = n
+				take("second")
+			}
+		})
+		if !errors.Is(err, transfer.ErrTaken) {
+			t.Errorf("%T: the first ends with %v", b, err)
+		}
+		if n := sums(t, b).Rows(); n > at || at == 0 {
+			t.Errorf("%T: the other took over after %d records, there are %d", b, at, n)
+		}
+		if _, err := transfer.Copy(t.Context(), a, b, "second", nil); err != nil {
+			t.Errorf("%T: %v", b, err)
+		}
+		if d := sums(t, a).Differences(sums(t, b)); len(d) > 0 {
+			t.Errorf("%T: %v", b, d)
+		}
+	}
+}
+
+// TestTargetAway: a target that does not answer for a moment does not end the copy.
+func TestTargetAway(t *testing.T) {
+	a := file(t)
+	pg, b := serverAndDatabase(t)
+	fill(t, a, 300)
+	back := make(chan error, 1)
+	stopped := false
+	_, err := transfer.Copy(t.Context(), a, b, "", func(n int64) {
+		if n < 2000 || stopped {
+			return
+		}
+		stopped = true
+		if err := pg.Stop(); err != nil {
+			t.Error(err)
+		}
+		time.AfterFunc(time.Second, func() { back <- pg.Again() })
+	})
+	if err := errors.Join(err, <-back); err != nil {
+		t.Fatal(err)
+	}
+	if d := sums(t, a).Differences(sums(t, b)); len(d) > 0 {
+		t.Error(d)
 	}
 }

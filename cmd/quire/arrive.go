@@ -24,6 +24,7 @@ type destination struct {
 
 	driver catalog.Driver
 	cat    *catalog.Store
+	ticket string // the text of the fact that says that this process is at it
 	folder blob.Driver
 	blobs  *blob.Store
 }
@@ -157,9 +158,11 @@ func (d *destination) begin(ctx context.Context, records, segments bool) error {
 		d.cat = catalog.New(d.driver)
 		err = d.cat.Update(ctx, func(tx *catalog.Tx) error {
 			var there arrival
-			if ok, err := readFact(tx, transfer.Arriving, &there); err != nil || ok {
-				d.what = there
+			if ok, err := readFact(tx, transfer.Arriving, &there); err != nil {
 				return err
+			} else if ok {
+				d.what = there
+				return d.take(tx)
 			}
 			sites, err := tx.Sites()
 			if err != nil {
@@ -169,7 +172,7 @@ func (d *destination) begin(ctx context.Context, records, segments bool) error {
 				return errors.Join(err, errFull("catalog", "somebody works with it already: name an empty database, or a new folder"))
 			}
 			d.what.Since = tx.Now()
-			return putFact(tx, transfer.Arriving, d.what)
+			return d.take(tx)
 		})
 		if err != nil {
 			return err
@@ -185,9 +188,23 @@ func (d *destination) begin(ctx context.Context, records, segments bool) error {
 	return foreign(d.blobs.Claim(ctx, d.what.Installation))
 }
 
+// take makes this process the one that fills the target.
+func (d *destination) take(tx *catalog.Tx) error {
+	d.what.Run = library.NewID()
+	text, err := json.Marshal(d.what)
+	if err != nil {
+		return err
+	}
+	d.ticket = string(text)
+	return tx.PutFact(transfer.Arriving, d.ticket)
+}
+
 // finish makes the target an installation.
 func (d *destination) finish(ctx context.Context) error {
 	return d.cat.Update(ctx, func(tx *catalog.Tx) error {
+		if text, err := tx.Fact(transfer.Arriving); err != nil || text != d.ticket {
+			return errors.Join(err, transfer.ErrTaken)
+		}
 		if err := tx.DropFact(transfer.Arriving); err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/quire-docs/quire/blob/blobtest"
 	"github.com/quire-docs/quire/blob/s3/s3test"
 	"github.com/quire-docs/quire/catalog/postgres/postgrestest"
+	"github.com/quire-docs/quire/library"
 )
 
 // realEngines are servers that installations of a test are kept on.
@@ -341,9 +342,23 @@ func (h *chain) run() {
 				}
 				h.c.put("/"+who+"/counter", body)
 			}
+			h.waste()
 			h.acks.Store(n)
 		}
 	})
+}
+
+// waste uploads something and gives it up: garbage, which the catalog lists until
+// it is collected.
+func (h *chain) waste() {
+	var u struct {
+		ID string `json:"upload_id"`
+	}
+	text := h.c.must("PUT", "file/chunked_upload", url.Values{"offset": {"0"}}, blobtest.Bytes(7, 80_000))
+	if err := json.Unmarshal(text, &u); err != nil {
+		h.c.t.Error(err)
+	}
+	h.c.must("POST", "file/cancel_upload", url.Values{"upload_id": {u.ID}}, nil)
 }
 
 // moment checks that what a server has is a moment of the chain, with at least
@@ -416,10 +431,31 @@ func TestBackupUnderLoad(t *testing.T) {
 		}
 		backup := p.data + "-backup"
 		var before int64
+		var collected atomic.Int64
+		var collecting sync.WaitGroup
+		over := make(chan struct{})
+		collecting.Go(func() { // as often as it can, without any grace
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				var sum library.Collected
+				out, err := p.start("--json", "gc", "--grace", "0s").Output()
+				if err := errors.Join(err, json.Unmarshal(out, &sum)); err != nil {
+					t.Error(err)
+					return
+				}
+				collected.Add(int64(sum.Segments))
+			}
+		})
 		for range 4 {
 			before = h.acks.Load()
 			p.run("backup", backup)
 		}
+		close(over)
+		collecting.Wait()
 		after := h.acks.Load()
 		h.stop.Store(true)
 		h.done.Wait()
@@ -439,12 +475,15 @@ func TestBackupUnderLoad(t *testing.T) {
 			t.Errorf("the backup has %d steps, when it was over there were %d", steps, after)
 		}
 		r.stop(t)
-		t.Logf("%s: %d steps before the backup, %d in it, %d after it", p.name, before, steps, after)
+		if collected.Load() == 0 {
+			t.Errorf("%s: no garbage was collected meanwhile", p.name)
+		}
+		t.Logf("%s: %d steps before the backup, %d in it, %d after it; %d segments of garbage were deleted meanwhile", p.name, before, steps, after, collected.Load())
 	}
 }
 
-// TestBackupKilled: a backup that is killed leaves the one before, says that it
-// is not finished, and the next one goes on.
+// TestBackupKilled: a backup or a restore that is killed says that it is not
+// finished, and the next one goes on.
 func TestBackupKilled(t *testing.T) {
 	e := startEngines(t)
 	p, token := e.occupied(true, false, 120)
@@ -469,8 +508,23 @@ func TestBackupKilled(t *testing.T) {
 	if sum.Segments != 121 || sum.Copied == 0 || sum.Copied > int64(121-have) {
 		t.Errorf("%d were there, and then %+v", have, sum)
 	}
-	q.run("restore", backup)
-	q.same(token, 120)
+
+	// And so does a restore.
+	r := e.place(true, true)
+	cmd = r.start("restore", backup)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() bool { return r.objects() >= 15 })
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if n := r.objects(); n >= 121 {
+		t.Fatalf("it was over before it was killed: %d objects", n)
+	}
+	r.refused("what 'quire restore' copies to it is not complete", "serve", "--listen", "127.0.0.1:0")
+	r.run("restore", backup)
+	r.same(token, 120)
+	r.refused("there is an installation already", "restore", backup)
 }
 
 func countFiles(folder string) (n int) {
@@ -491,5 +545,26 @@ func soon(t *testing.T, happened func() bool) {
 			t.Fatal(errors.New("it does not happen"))
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestMeter: where there is no terminal, a line now and then tells how far
+// something is; a program that reads JSON is told nothing.
+func TestMeter(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		var out bytes.Buffer
+		m := (&app{errOut: &out, json: asJSON}).meter("segments", "bytes", 100)
+		m.add(1)
+		m.last = time.Now().Add(-time.Minute)
+		m.add(39)
+		m.add(10)
+		m.end()
+		want := "quire: segments: 40 of 100 bytes\n"
+		if asJSON {
+			want = ""
+		}
+		if out.String() != want {
+			t.Errorf("JSON %v: %q instead of %q", asJSON, out.String(), want)
+		}
 	}
 }

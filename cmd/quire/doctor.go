@@ -63,7 +63,7 @@ func (c *doctorCmd) Run(a *app) error {
 	c.configuration(x)
 	c.disk(x)
 	c.space(x)
-	if store, err := c.open(ctx, false, slog.New(slog.DiscardHandler), library.Options{}); x.result("store", err, "the catalog and the blob store open", "see that the settings are the server's") {
+	if store, err := c.open(ctx, nil, slog.New(slog.DiscardHandler), library.Options{}); x.result("store", err, "the catalog and the blob store open", "see that the settings are the server's") {
 		c.catalogWorks(ctx, x, store)
 		c.bytes(ctx, x, store)
 		c.secrets(ctx, x, store)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,17 +38,17 @@ type migrated struct {
 
 // migration is one that is under way.
 type migration struct {
-	c         *migrateCmd
-	a         *app
-	driver    catalog.Driver // the source
-	cat       *catalog.Store
-	blobs     *blob.Store
-	move      move
-	resumed   bool
-	to        *destination
-	records   bool // move the records
-	segments  bool // move the bytes
-	fromBytes string
+	c        *migrateCmd
+	a        *app
+	driver   catalog.Driver // the source
+	cat      *catalog.Store
+	blobs    *blob.Store
+	move     move
+	resumed  bool
+	to       *destination
+	records  bool          // move the records
+	segments bool          // move the bytes
+	read     transfer.Sums // of the records, as they were copied
 }
 
 // Run marks the source, copies, verifies the copy, and makes the target the
@@ -96,7 +97,7 @@ func (m *migration) run() error {
 	if err := m.plan(ctx); err != nil {
 		return err
 	}
-	sum := migrated{Catalog: m.move.Catalog, Blobs: m.move.Blobs, DryRun: m.c.DryRun}
+	sum := migrated{Catalog: m.move.Catalog, Blobs: m.move.Blobs, copied: copied{Damaged: []string{}}, DryRun: m.c.DryRun}
 	complete, err := m.complete(ctx)
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (m *migration) run() error {
 	if err := m.carry(ctx, &sum); err != nil {
 		return err
 	}
-	if err := m.finish(ctx); err != nil {
+	if err := m.finish(ctx, &sum); err != nil {
 		return err
 	}
 	return m.a.print(sum, "moved %d records and %d segments of %d bytes to %s\n%s\n", m.amount(sum.Records, m.records), m.amount(sum.Segments, m.segments), m.amount(sum.Size, m.segments), m.move.target(), m.advice())
@@ -238,9 +239,11 @@ func (m *migration) carry(ctx context.Context, sum *migrated) error {
 		return err
 	}
 	if m.records {
-		if err := copyCatalog(ctx, m.a, m.driver, m.to.driver); err != nil {
+		read, err := copyCatalog(ctx, m.a, m.driver, m.to.driver, m.to.ticket)
+		if err != nil {
 			return err
 		}
+		m.read = read
 	}
 	if !m.segments {
 		return nil
@@ -261,7 +264,26 @@ func (m *migration) carry(ctx context.Context, sum *migrated) error {
 
 // finish hands over. The source is given up before the target can be used, so
 // that there are never two that can.
-func (m *migration) finish(ctx context.Context) error {
+func (m *migration) finish(ctx context.Context, sum *migrated) error {
+	// A command that was begun before the move may have come to its end after the
+	// copy.
+	if !m.records {
+		n, size, err := segmentsOf(ctx, m.cat)
+		if err != nil {
+			return err
+		}
+		if n != sum.Segments || size != sum.Size {
+			return errors.New("it was changed while it was copied: run the same command again")
+		}
+	} else {
+		now, err := transfer.Summarise(ctx, m.driver, nil)
+		if err != nil {
+			return err
+		}
+		if list := m.read.Differences(now); len(list) > 0 {
+			return fmt.Errorf("it was changed while it was copied (%s): empty the target, run 'quire migrate --give-up', and begin again", strings.Join(list, "; "))
+		}
+	}
 	err := m.cat.Update(ctx, func(tx *catalog.Tx) error {
 		if !m.records {
 			// The same catalog goes on with the bytes elsewhere. What it had is
@@ -280,20 +302,14 @@ func (m *migration) finish(ctx context.Context) error {
 	return m.to.finish(ctx)
 }
 
-// advice says how to serve what was moved.
+// advice says how to serve what was moved. It tells no password.
 func (m *migration) advice() string {
 	set := []string{"QUIRE_DATA=" + m.to.Data}
-	if m.to.Catalog != "" {
-		set = append(set, "QUIRE_CATALOG="+m.move.Catalog)
-		if m.move.Catalog == "" {
-			set[1] = "QUIRE_CATALOG as it is"
-		}
+	if u, err := url.Parse(m.to.Catalog); err == nil && m.to.Catalog != "" {
+		set = append(set, "QUIRE_CATALOG="+u.Redacted())
 	}
 	if m.to.Blobs != "" {
-		_, bytes, err := m.to.places()
-		if err == nil {
-			set = append(set, "QUIRE_BLOBS="+bytes)
-		}
+		set = append(set, "QUIRE_BLOBS="+m.to.Blobs)
 	}
 	return "serve it with " + strings.Join(set, " ")
 }

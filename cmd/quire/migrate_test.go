@@ -7,10 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
 	"github.com/quire-docs/quire/blob/s3/s3test"
+	"github.com/quire-docs/quire/catalog"
+	"github.com/quire-docs/quire/catalog/sqlite"
+	"github.com/quire-docs/quire/catalog/transfer"
 )
 
 // objects counts what is below a place's prefix.
@@ -221,4 +225,58 @@ func TestMigrateDamaged(t *testing.T) {
 		t.Error(out)
 	}
 	q.run("fsck")
+}
+
+// TestMigrateChanged: what comes to the source after its records were copied, from
+// a process that was at work before, is not lost silently.
+func TestMigrateChanged(t *testing.T) {
+	e := startEngines(t)
+	p, _ := e.occupied(false, false, 60)
+	d, err := sqlite.Open(t.Context(), filepath.Join(p.data, "catalog.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	q := e.place(true, true)
+	cmd := p.start("migrate", "--to", q.catalog, "--to-blobs", q.blobs)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() bool { return q.objects() >= 5 })
+	if err := catalog.New(d).Update(t.Context(), func(tx *catalog.Tx) error { return tx.PutFact("late", "x") }); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), "it was changed while it was copied (facts has") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	q.refused("is not complete", "fsck")
+	p.run("migrate", "--give-up")
+	p.run("fsck")
+}
+
+// TestMovedWhileServed: a server whose documents were moved, because nobody could
+// know that it runs, stops by itself.
+func TestMovedWhileServed(t *testing.T) {
+	p := &place{e: &realEngines{t: t, s3: new(s3test.Server)}, name: "one", data: t.TempDir()}
+	s := p.serve()
+	d, err := sqlite.Open(t.Context(), filepath.Join(p.data, "catalog.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if err := catalog.New(d).Update(t.Context(), func(tx *catalog.Tx) error {
+		return putFact(tx, transfer.Moved, move{Catalog: "elsewhere", Done: true})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.done:
+	case <-time.After(6 * nodeBeat):
+		t.Fatal("it goes on")
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != exitUsage || !strings.Contains(s.log.String(), "it was moved to elsewhere") {
+		t.Errorf("it ends with %d and says %q", code, s.log)
+	}
 }

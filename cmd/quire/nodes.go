@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,19 +15,63 @@ import (
 	"github.com/quire-docs/quire/library"
 )
 
-// A running node of a cluster has a lease that tells its settings. A node that
-// was killed is forgotten when its lease is over.
+// A server has a lease for as long as it runs, so that nobody moves what it serves,
+// and so that the nodes of a cluster know each other's settings. One that was killed
+// is forgotten when its lease is over.
 const (
-	nodeLease = "node "
+	nodeLease = "serve/"
 	nodeLife  = 30 * time.Second
 	nodeBeat  = 10 * time.Second
 )
 
-// node is this process as a part of a cluster.
+// node is this process as one of the servers of an installation.
 type node struct {
-	cat    *catalog.Store
-	name   string // of its lease
-	common string // the settings that all nodes must have in common, encoded
+	name     string // of its lease
+	process  string // for people
+	settings string // those that all nodes must have in common, encoded; empty is not to compare any
+}
+
+// node returns what other processes are told of this one. A catalog in the data
+// folder is one server's, and what a killed one was told does not matter.
+func (s *serveCmd) node() *node {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a machine without a name"
+	}
+	n := &node{name: nodeLease + library.NewID(), process: fmt.Sprintf("process %d on %s", os.Getpid(), host)}
+	if s.Catalog != "" {
+		n.settings = s.common()
+	}
+	return n
+}
+
+func (n *node) holder() string { return n.process + "?" + n.settings }
+
+// renew takes or renews the server's lease.
+func (n *node) renew(tx *catalog.Tx) error {
+	_, err := tx.TakeLease(n.name, n.holder(), nodeLife)
+	return err
+}
+
+// leave gives the lease back. Where that fails it ends by itself.
+func (n *node) leave(cat *catalog.Store) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = cat.Update(ctx, func(tx *catalog.Tx) error { return tx.EndLease(n.name, n.holder()) })
+}
+
+// agree refuses to run beside nodes that have other settings.
+func (n *node) agree(tx *catalog.Tx) error {
+	others, err := tx.LiveLeases(nodeLease)
+	if err != nil || n.settings == "" {
+		return err
+	}
+	for _, l := range others {
+		if _, theirs, _ := strings.Cut(l.Holder, "?"); l.Name != n.name && theirs != n.settings {
+			return differ(n.settings, theirs)
+		}
+	}
+	return nil
 }
 
 // common returns the settings that decide what becomes of everybody's documents
@@ -38,40 +82,6 @@ func (s *serveCmd) common() string {
 		"trash-life": {s.TrashLife.String()}, "grace": {s.Grace.String()},
 		"keep-all": {s.KeepAll.String()}, "keep-hourly": {s.KeepHourly.String()}, "keep-daily": {s.KeepDaily.String()},
 	}.Encode()
-}
-
-// join makes this process one of the nodes that run, if its settings go with
-// theirs. Without a shared catalog there are no others, and it returns nil.
-func (s *serveCmd) join(ctx context.Context, cat *catalog.Store) (*node, error) {
-	if s.Catalog == "" {
-		return nil, nil
-	}
-	n := &node{cat: cat, name: nodeLease + library.NewID(), common: s.common()}
-	return n, n.beat(ctx)
-}
-
-// beat takes or renews the node's lease.
-func (n *node) beat(ctx context.Context) error {
-	return n.cat.Update(ctx, func(tx *catalog.Tx) error {
-		all, err := tx.Leases()
-		if err != nil {
-			return err
-		}
-		for _, l := range all {
-			switch {
-			case !strings.HasPrefix(l.Name, nodeLease) || l.Name == n.name:
-			case !tx.Now().Before(l.Until):
-				err = tx.EndLease(l.Name, l.Holder)
-			case l.Holder != n.common:
-				err = differ(n.common, l.Holder)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		_, err = tx.TakeLease(n.name, n.common, nodeLife)
-		return err
-	})
 }
 
 // differ tells which settings of this node and another one are not the same.
@@ -94,29 +104,4 @@ func differ(mine, theirs string) error {
 	}
 	return &settingError{"catalog", "a node with other settings runs on this database: " + strings.Join(parts, ", ") +
 		": give all nodes the same, or stop the others first (one that was killed is forgotten after " + nodeLife.String() + ")"}
-}
-
-// run renews the lease until ctx ends and then gives it back.
-func (n *node) run(ctx context.Context, log *slog.Logger) {
-	if n == nil {
-		return
-	}
-	tick := time.NewTicker(nodeBeat)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), nodeBeat)
-			defer cancel()
-			err := n.cat.Update(end, func(tx *catalog.Tx) error { return tx.EndLease(n.name, n.common) })
-			if err != nil {
-				log.Warn("this node could not be signed off; it is forgotten by itself", "error", err)
-			}
-			return
-		case <-tick.C:
-			if err := n.beat(ctx); err != nil && ctx.Err() == nil {
-				log.Error("this node's lease was not renewed; it will be tried again", "error", err)
-			}
-		}
-	}
 }

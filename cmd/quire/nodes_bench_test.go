@@ -46,6 +46,7 @@ func BenchmarkNodes(b *testing.B) {
 		nodes        int
 	}{
 		{"SQLite, folder, 1 node", false, false, 1},
+		{"SQLite, S3, 1 node", false, true, 1},
 		{"PostgreSQL, folder, 1 node", true, false, 1},
 		{"PostgreSQL, folder, 3 nodes", true, false, 3},
 		{"PostgreSQL, S3, 1 node", true, true, 1},

@@ -41,16 +41,16 @@ type opened struct {
 	ids     *identity.Authority
 	watch   *watch // of the catalog and the blob store
 	driver  catalog.Driver
-	node    catalog.Lease // a server's
+	node    *node // a server's; nil for other commands
 }
 
-// open opens the store. Only serve makes a new one.
-func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt library.Options) (*opened, error) {
+// open opens the store, for a server if there is one. Only that makes a new store.
+func (s *storage) open(ctx context.Context, self *node, log *slog.Logger, opt library.Options) (*opened, error) {
 	if isBackup(s.Data) {
 		return nil, &settingError{"data", fmt.Sprintf("%s is a backup: 'quire restore' makes a server's data of it, and 'quire restore --dry-run' verifies it", s.Data)}
 	}
 	db := filepath.Join(s.Data, "catalog.db")
-	if _, err := os.Stat(db); errors.Is(err, os.ErrNotExist) && !create && s.Catalog == "" {
+	if _, err := os.Stat(db); errors.Is(err, os.ErrNotExist) && self == nil && s.Catalog == "" {
 		return nil, &settingError{"data", fmt.Sprintf("%s has no documents: name the server's data folder, or start the server once", s.Data)}
 	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
@@ -74,9 +74,9 @@ func (s *storage) open(ctx context.Context, create bool, log *slog.Logger, opt l
 		}
 	}
 	blobs := blob.New(bytes, blob.Options{Observe: watch.blob, Cache: cache})
-	o := &opened{cat: cat, blobs: blobs, cache: cache, ids: identity.New(cat), driver: driver, watch: watch}
-	if create {
-		o.node, err = enter(ctx, cat, blobs)
+	o := &opened{cat: cat, blobs: blobs, cache: cache, ids: identity.New(cat), driver: driver, node: self, watch: watch}
+	if self != nil {
+		err = enter(ctx, cat, blobs, self)
 	} else {
 		err = look(ctx, cat, blobs)
 	}
@@ -104,8 +104,8 @@ func (s *storage) catalog(ctx context.Context, file string) (catalog.Driver, err
 }
 
 func (o *opened) close() error {
-	if o.node.Name != "" {
-		leave(context.Background(), o.cat, o.node)
+	if o.node != nil {
+		o.node.leave(o.cat)
 	}
 	return errors.Join(o.cat.Close(), o.blobs.Close())
 }

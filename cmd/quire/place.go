@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/quire-docs/quire"
@@ -18,14 +19,6 @@ import (
 	"github.com/quire-docs/quire/library"
 )
 
-// A server has a lease under servePrefix for as long as it runs, so that nobody
-// moves what it serves.
-const (
-	servePrefix = "serve/"
-	serveLife   = time.Minute
-	serveRenew  = 15 * time.Second
-)
-
 // arrival is the fact of a catalog that is being filled and is nothing to work
 // with yet.
 type arrival struct {
@@ -33,6 +26,7 @@ type arrival struct {
 	Of           string    `json:"of"`           // the backup, or the move
 	Installation string    `json:"installation"` // what it is going to be
 	Since        time.Time `json:"since"`
+	Run          string    `json:"run"` // the process that is at it; the next one takes it over
 }
 
 // move is the fact of a catalog that is being, or was, copied to another place.
@@ -100,32 +94,31 @@ func usable(tx *catalog.Tx) error {
 
 // served refuses a catalog that a server works with.
 func served(tx *catalog.Tx) error {
-	nodes, err := tx.LiveLeases(servePrefix)
+	nodes, err := tx.LiveLeases(nodeLease)
 	if err != nil || len(nodes) == 0 {
 		return err
 	}
 	l := nodes[0]
-	return fmt.Errorf("it is being served, by %s: stop all its servers first (one that was killed counts as running for another %v)", l.Holder, l.Until.Sub(tx.Now()).Round(time.Second))
+	process, _, _ := strings.Cut(l.Holder, "?")
+	return fmt.Errorf("it is being served, by %s: stop all its servers first (one that was killed counts as running for another %v)", process, l.Until.Sub(tx.Now()).Round(time.Second))
 }
 
 // enter makes a server one of the installation's: it takes its lease, if the
 // catalog can be served, and claims the bytes' storage. Two catalogs over one
 // bucket would delete each other's segments as garbage.
-func enter(ctx context.Context, cat *catalog.Store, blobs *blob.Store) (node catalog.Lease, err error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "a machine without a name"
-	}
-	node = catalog.Lease{Name: servePrefix + library.NewID(), Holder: fmt.Sprintf("process %d on %s", os.Getpid(), host)}
+func enter(ctx context.Context, cat *catalog.Store, blobs *blob.Store, self *node) error {
 	var id string
-	err = cat.Update(ctx, func(tx *catalog.Tx) (err error) {
+	err := cat.Update(ctx, func(tx *catalog.Tx) (err error) {
 		if err := usable(tx); err != nil {
 			return err
 		}
 		if err := tx.DropLeases(tx.Now().Add(-time.Hour)); err != nil {
 			return err
 		}
-		if _, err := tx.TakeLease(node.Name, node.Holder, serveLife); err != nil {
+		if err := self.agree(tx); err != nil {
+			return err
+		}
+		if err := self.renew(tx); err != nil {
 			return err
 		}
 		if id, err = tx.Fact(transfer.Installation); !errors.Is(err, quire.ErrNotFound) {
@@ -135,20 +128,13 @@ func enter(ctx context.Context, cat *catalog.Store, blobs *blob.Store) (node cat
 		return tx.PutFact(transfer.Installation, id)
 	})
 	if err != nil {
-		return node, err
+		return err
 	}
 	if err := blobs.Claim(ctx, id); err != nil {
-		leave(ctx, cat, node)
-		return node, foreign(err)
+		self.leave(cat)
+		return foreign(err)
 	}
-	return node, nil
-}
-
-// leave gives a server's lease back. Where that fails it ends by itself.
-func leave(ctx context.Context, cat *catalog.Store, node catalog.Lease) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	_ = cat.Update(ctx, func(tx *catalog.Tx) error { return tx.EndLease(node.Name, node.Holder) })
+	return nil
 }
 
 // foreign explains that bytes belong to another installation.
@@ -182,10 +168,11 @@ func look(ctx context.Context, cat *catalog.Store, blobs *blob.Store) error {
 	return foreign(err)
 }
 
-// stay renews the server's lease until ctx ends. If the documents are moved meanwhile, because the lease could not be renewed for its
-// whole life, it stops the server.
-func (o *opened) stay(ctx context.Context, stop context.CancelCauseFunc) {
-	tick := time.NewTicker(serveRenew)
+// stay renews the server's lease until ctx ends. If the documents were moved
+// meanwhile, since it could not renew the lease for its whole life, it stops the
+// server.
+func (o *opened) stay(ctx context.Context, stop context.CancelCauseFunc, log *slog.Logger) {
+	tick := time.NewTicker(nodeBeat)
 	defer tick.Stop()
 	for {
 		select {
@@ -198,12 +185,14 @@ func (o *opened) stay(ctx context.Context, stop context.CancelCauseFunc) {
 			if err := usable(tx); err != nil {
 				return err
 			}
-			_, err := tx.TakeLease(o.node.Name, o.node.Holder, serveLife)
-			return err
+			return o.node.renew(tx)
 		})
-		if errors.As(err, &gone) {
+		switch {
+		case errors.As(err, &gone):
 			stop(gone)
 			return
+		case err != nil && ctx.Err() == nil:
+			log.Warn("this server's lease was not renewed; it will be tried again", "error", err)
 		}
 	}
 }

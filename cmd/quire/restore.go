@@ -62,7 +62,7 @@ func (c *restoreCmd) Run(a *app) error {
 	if owner, err := source.Owner(a.ctx); err != nil || owner != "backup-"+mark.ID {
 		return errors.Join(err, errors.New("the segments there are not those of this backup: copy its folder, or its bucket, as a whole"))
 	}
-	sum := restored{Made: m.Made, Records: m.Catalog.Records, Segments: m.Segments, Bytes: m.Bytes, DryRun: c.DryRun}
+	sum := restored{Made: m.Made, Records: m.Catalog.Records, Segments: m.Segments, Bytes: m.Bytes, Damaged: []string{}, DryRun: c.DryRun}
 	d := &destination{storage: c.storage, what: arrival{By: "restore", Of: mark.ID + " " + m.Catalog.SHA256, Installation: newInstallation()}}
 	if c.DryRun {
 		err = c.rehearse(a, d, cat, source, m, &sum)
@@ -148,7 +148,7 @@ func (c *restoreCmd) rehearse(a *app, d *destination, cat *catalog.Store, source
 	if len(damaged) > 0 {
 		return broken(a, damaged)
 	}
-	sum.Damaged = m.Damaged
+	sum.Damaged = append(sum.Damaged, m.Damaged...)
 	return nil
 }
 
@@ -157,7 +157,7 @@ func (c *restoreCmd) restore(a *app, d *destination, driver catalog.Driver, cat 
 	if err := d.begin(a.ctx, true, true); err != nil {
 		return err
 	}
-	if err := copyCatalog(a.ctx, a, driver, d.driver); err != nil {
+	if _, err := copyCatalog(a.ctx, a, driver, d.driver, d.ticket); err != nil {
 		return err
 	}
 	copier := &copier{from: source, folder: d.folder, target: d.blobs, known: m.Damaged, meter: a.meter("segments", "bytes", m.Bytes)}

@@ -111,6 +111,7 @@ type copier struct {
 
 func (c *copier) run(ctx context.Context, cat *catalog.Store) (sum copied, err error) {
 	var mu sync.Mutex // guards sum
+	sum.Damaged = []string{}
 	err = eachSegment(ctx, cat, func(ctx context.Context, s quire.Segment) error {
 		fresh, err := false, error(errDamaged)
 		if !slices.Contains(c.known, string(s.ID)) {

@@ -100,7 +100,7 @@ func (s *serveCmd) Run(a *app) error {
 		thumbnails = func(name string) bool { return conv.set.Serves(transform.Claimed(name), transform.PNG) == nil }
 	}
 	s.cacheBytes = s.BlobCache << 20
-	store, err := s.open(a.ctx, true, log, library.Options{
+	store, err := s.open(a.ctx, s.node(), log, library.Options{
 		Thumbnails: thumbnails,
 		EventLife:  s.EventLife, RecordReads: s.RecordReads,
 		TrashLife: s.TrashLife, Grace: s.Grace,
@@ -114,10 +114,6 @@ func (s *serveCmd) Run(a *app) error {
 			log.Error("the store did not close cleanly", "error", err)
 		}
 	}()
-	self, err := s.join(a.ctx, store.cat)
-	if err != nil {
-		return err
-	}
 	login, password, err := store.begin(a.ctx, s.AdminPassword)
 	if err != nil {
 		return err
@@ -152,14 +148,13 @@ func (s *serveCmd) Run(a *app) error {
 
 	ctx, stop := context.WithCancelCause(a.ctx)
 	var background sync.WaitGroup
-	background.Go(func() { store.stay(ctx, stop) })
+	background.Go(func() { store.stay(ctx, stop, log) })
 	background.Go(func() { store.library.Run(ctx) })
 	background.Go(func() {
 		store.library.RunConversions(ctx, fileapi.Convert(conv.set), s.workers(), s.ConvertLimit)
 	})
 	background.Go(func() { store.library.RunDeliveries(ctx, files.Deliver, webhook.TryLimit) })
 	background.Go(func() { editors.Run(ctx) })
-	background.Go(func() { self.run(ctx, log) })
 	defer background.Wait()
 	defer stop(nil)
 

@@ -30,7 +30,7 @@ type userCmd struct {
 
 // with opens the store for a command that works on it directly.
 func (s *storage) with(a *app, f func(*opened) error) error {
-	store, err := s.open(a.ctx, false, slog.New(slog.NewTextHandler(a.errOut, nil)), library.Options{})
+	store, err := s.open(a.ctx, nil, slog.New(slog.NewTextHandler(a.errOut, nil)), library.Options{})
 	if err != nil {
 		return err
 	}

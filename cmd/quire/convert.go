@@ -101,7 +101,7 @@ func (s *convertSettings) engines(log *slog.Logger) (*engines, error) {
 
 type linkCmd struct {
 	Create linkCreateCmd `cmd:"" help:"Print a signed link to a file, for people without an account."`
-	Revoke linkRevokeCmd `cmd:"" help:"End all signed links to a site's files, by a new viewer secret."`
+	Revoke linkRevokeCmd `cmd:"" help:"End a signed link, or all of them to a site's files."`
 }
 
 type linkCreateCmd struct {

@@ -49,7 +49,7 @@ type commands struct {
 	Ls        lsCmd        `cmd:"" help:"List a folder of a server."`
 	Rm        rmCmd        `cmd:"" help:"Move a file or folder of a server to the trash."`
 	History   historyCmd   `cmd:"" help:"List the revisions of a file."`
-	Revert    revertCmd    `cmd:"" help:"Make an old revision of a file current again."`
+	Revert    revertCmd    `cmd:"" help:"Make an old revision of a file current again; 'quire restore FILE REVISION' is the same."`
 	Uploads   uploadsCmd   `cmd:"" help:"List and cancel your uploads, whatever protocol they came by."`
 	Wopi      wopiCmd      `cmd:"" help:"Tools for WOPI, the protocol that editors speak."`
 	Bootstrap bootstrapCmd `cmd:"" help:"Walk the way of a mobile app into a WOPI host: sign in, get tokens, open a file."`

@@ -16,8 +16,11 @@ import (
 
 type restoreCmd struct {
 	storage
-	From   string `arg:"" help:"The folder of the backup." type:"path"`
-	DryRun bool   `help:"Verify the whole backup, look whether the target can take it, and change nothing." name:"dry-run"`
+	Server   string `help:"The server of a file." env:"QUIRE_SERVER" default:"http://127.0.0.1:8080"`
+	Token    string `help:"A personal access token for a file." env:"QUIRE_TOKEN"`
+	From     string `arg:"" help:"The folder of the backup; or, before a revision, a file on the server."`
+	Revision int64  `arg:"" optional:"" help:"The revision of the file to make current again, as 'quire revert' does."`
+	DryRun   bool   `help:"Verify the whole backup, look whether the target can take it, and change nothing." name:"dry-run"`
 }
 
 // restored is what a restore did, or would do.
@@ -34,6 +37,17 @@ type restored struct {
 // there. Until that is done the place cannot be served, and the next run goes on
 // where this one stopped.
 func (c *restoreCmd) Run(a *app) error {
+	if c.Revision != 0 {
+		if c.Token == "" {
+			return &settingError{"token", "set QUIRE_TOKEN, or give --token"}
+		}
+		return (&revertCmd{remote{c.Server, c.Token}, c.From, c.Revision}).Run(a)
+	}
+	from, err := filepath.Abs(c.From)
+	if err != nil {
+		return err
+	}
+	c.From = from
 	mark, err := readMark(c.From)
 	if err != nil {
 		return err

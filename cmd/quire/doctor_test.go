@@ -9,11 +9,14 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quire-docs/quire/blob/s3/s3test"
 )
 
 // examine runs doctor on a server's data by a public URL.
@@ -105,6 +108,48 @@ func TestDoctorProxies(t *testing.T) {
 			t.Errorf("%s: %d %s", method, resp.StatusCode, text)
 		}
 	}
+}
+
+// TestDoctorEngines: a database and a bucket are looked at by each right, and by
+// their clocks; what a read-only database or wrong credentials take away is told.
+func TestDoctorEngines(t *testing.T) {
+	p := startEngines(t).place(true, true)
+	env := p.env()
+	s, err := launchWith(env, p.data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.kill()
+	run := func(change ...string) string {
+		bin, err := exec.LookPath("quire")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(bin, "doctor", "--libreoffice", "off", "--public-url", s.url)
+		cmd.Env = append(append(append(os.Environ(), "QUIRE_DATA="+p.data), env...), change...)
+		out, err := cmd.CombinedOutput()
+		if _, failed := err.(*exec.ExitError); err != nil && !failed {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	has := func(out string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !regexp.MustCompile(`(?m)^` + w).MatchString(out) {
+				t.Errorf("there is no %s in\n%s", w, out)
+			}
+		}
+	}
+	out := run()
+	has(out, "ok +catalog .*durable transaction", "ok +clock +this machine and the catalog agree", "ok +clock +this machine and the server of the bucket agree",
+		"ok +blobs .*stored .*read, listed and deleted", "ok +public URL", "ok +proxy .*large requests arrive")
+	if strings.Contains(out, "fail") || strings.Contains(out, s3test.SecretKey) {
+		t.Errorf("something fails, or a secret is told:\n%s", out)
+	}
+	has(run("AWS_SECRET_ACCESS_KEY=wrong"), "fail +store .*AWS_SECRET_ACCESS_KEY")
+	has(run("QUIRE_BLOBS="+strings.Replace(p.blobs, s3test.Bucket, "nosuchbucket", 1)), "fail +store .*no bucket")
+	has(run("PGOPTIONS=-c default_transaction_read_only=on"), "fail +(store|catalog) ")
 }
 
 // httptestServer is something that answers everything with a page.

@@ -91,7 +91,7 @@ func TestBucketExtras(t *testing.T) {
 		t.Fatalf("there is no %s", name)
 		return ""
 	}
-	for begin := time.Now(); metric("quire_blob_cache_hits_total") == "0"; {
+	for begin := time.Now(); metric("quire_cache_hits_total{cache=\"segments\"}") == "0"; {
 		if status, got := do("GET", files+"get?path=/middle.docx", nil); status != http.StatusOK || !bytes.Equal(got, middle) {
 			t.Fatalf("a download: %d, %d bytes", status, len(got))
 		}
@@ -99,7 +99,7 @@ func TestBucketExtras(t *testing.T) {
 			t.Fatal("the cache serves nothing")
 		}
 	}
-	if metric("quire_blob_cache_misses_total") == "0" || metric("quire_blob_cache_bytes") == "0" || metric("quire_blob_cache_damaged_total") != "0" || metric("quire_blob_cache_evicted_total") != "0" {
+	if metric("quire_cache_misses_total{cache=\"segments\"}") == "0" || metric("quire_segment_cache_bytes") == "0" || metric("quire_segment_cache_damaged_total") != "0" || metric("quire_segment_cache_evicted_total") != "0" {
 		t.Error("the metrics of the cache are wrong")
 	}
 	// With the bucket away, what is read often is still there.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/quire-docs/quire/catalog"
 )
@@ -103,10 +104,11 @@ func (d *Driver) SetCounters(c catalog.Conn, counters map[string]int64) error {
 // Look tells what is in the database of a URL, without changing anything: whether
 // it has tables at all, and the facts of the installation, if it is one's.
 func Look(ctx context.Context, url string) (tables bool, facts map[string]string, err error) {
-	config, err := pgx.ParseConfig(url)
+	pool, err := pgxpool.ParseConfig(url) // which knows the parameters of a pool, too
 	if err != nil {
 		return false, nil, fmt.Errorf("write it like postgres://user:password@host:5432/name: %w", err)
 	}
+	config := pool.ConnConfig
 	if err := check(ctx, config, true); err != nil {
 		return false, nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/catalog"
 )
 
@@ -441,7 +442,8 @@ func (to *target) write(ctx context.Context, f func(catalog.Conn) error) error {
 			}
 			return f(c)
 		})
-		if !errors.Is(err, catalog.ErrRetry) && !errors.Is(err, catalog.ErrUncertain) || n == tries {
+		passing := errors.Is(err, catalog.ErrRetry) || errors.Is(err, catalog.ErrUncertain) || errors.As(err, new(*quire.Unavailable))
+		if !passing || n == tries {
 			return err
 		}
 		select {

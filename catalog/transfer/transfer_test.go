@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/catalog/migrations"
@@ -21,6 +22,12 @@ import (
 )
 
 func database(t *testing.T) *postgres.Driver {
+	t.Helper()
+	_, d := serverAndDatabase(t)
+	return d
+}
+
+func serverAndDatabase(t *testing.T) (*postgrestest.Server, *postgres.Driver) {
 	t.Helper()
 	pg, err := postgrestest.Start(postgrestest.Options{})
 	if err != nil {
@@ -39,7 +46,7 @@ func database(t *testing.T) *postgres.Driver {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	return d
+	return pg, d
 }
 
 func file(t *testing.T) *sqlite.Driver {
@@ -331,5 +338,30 @@ func TestTaken(t *testing.T) {
 		if d := sums(t, a).Differences(sums(t, b)); len(d) > 0 {
 			t.Errorf("%T: %v", b, d)
 		}
+	}
+}
+
+// TestTargetAway: a target that does not answer for a moment does not end the copy.
+func TestTargetAway(t *testing.T) {
+	a := file(t)
+	pg, b := serverAndDatabase(t)
+	fill(t, a, 300)
+	back := make(chan error, 1)
+	stopped := false
+	_, err := transfer.Copy(t.Context(), a, b, "", func(n int64) {
+		if n < 2000 || stopped {
+			return
+		}
+		stopped = true
+		if err := pg.Stop(); err != nil {
+			t.Error(err)
+		}
+		time.AfterFunc(time.Second, func() { back <- pg.Again() })
+	})
+	if err := errors.Join(err, <-back); err != nil {
+		t.Fatal(err)
+	}
+	if d := sums(t, a).Differences(sums(t, b)); len(d) > 0 {
+		t.Error(d)
 	}
 }

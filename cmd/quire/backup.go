@@ -288,33 +288,33 @@ func (c *backupCmd) snapshot(ctx context.Context, a *app, o *opened, file string
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	if err := copyCatalog(ctx, a, o.driver, d, ""); err != nil {
+	if _, err := copyCatalog(ctx, a, o.driver, d, ""); err != nil {
 		return d, err
 	}
 	return d, copyInstallation(ctx, o.cat, catalog.New(d))
 }
 
-// copyCatalog copies all records, and compares the copy with what it was made
-// from. ticket is as for transfer.Copy.
-func copyCatalog(ctx context.Context, a *app, from, to catalog.Driver, ticket string) error {
+// copyCatalog copies all records, compares the copy with what it was made from,
+// and returns what there is to compare. ticket is as for transfer.Copy.
+func copyCatalog(ctx context.Context, a *app, from, to catalog.Driver, ticket string) (transfer.Sums, error) {
 	total, err := transfer.Count(ctx, from)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m := a.meter("records", "records", total)
 	defer m.end()
 	read, err := transfer.Copy(ctx, from, to, ticket, m.set)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	written, err := transfer.Summarise(ctx, to, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if list := read.Differences(written); len(list) > 0 {
-		return &transfer.DifferentError{Tables: list}
+		return nil, &transfer.DifferentError{Tables: list}
 	}
-	return nil
+	return read, nil
 }
 
 // copyInstallation notes in a backup's catalog which installation it is of.

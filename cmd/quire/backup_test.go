@@ -482,8 +482,8 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 }
 
-// TestBackupKilled: a backup that is killed leaves the one before, says that it
-// is not finished, and the next one goes on.
+// TestBackupKilled: a backup or a restore that is killed says that it is not
+// finished, and the next one goes on.
 func TestBackupKilled(t *testing.T) {
 	e := startEngines(t)
 	p, token := e.occupied(true, false, 120)
@@ -508,8 +508,23 @@ func TestBackupKilled(t *testing.T) {
 	if sum.Segments != 121 || sum.Copied == 0 || sum.Copied > int64(121-have) {
 		t.Errorf("%d were there, and then %+v", have, sum)
 	}
-	q.run("restore", backup)
-	q.same(token, 120)
+
+	// And so does a restore.
+	r := e.place(true, true)
+	cmd = r.start("restore", backup)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() bool { return r.objects() >= 15 })
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if n := r.objects(); n >= 121 {
+		t.Fatalf("it was over before it was killed: %d objects", n)
+	}
+	r.refused("what 'quire restore' copies to it is not complete", "serve", "--listen", "127.0.0.1:0")
+	r.run("restore", backup)
+	r.same(token, 120)
+	r.refused("there is an installation already", "restore", backup)
 }
 
 func countFiles(folder string) (n int) {
@@ -530,5 +545,26 @@ func soon(t *testing.T, happened func() bool) {
 			t.Fatal(errors.New("it does not happen"))
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestMeter: where there is no terminal, a line now and then tells how far
+// something is; a program that reads JSON is told nothing.
+func TestMeter(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		var out bytes.Buffer
+		m := (&app{errOut: &out, json: asJSON}).meter("segments", "bytes", 100)
+		m.add(1)
+		m.last = time.Now().Add(-time.Minute)
+		m.add(39)
+		m.add(10)
+		m.end()
+		want := "quire: segments: 40 of 100 bytes\n"
+		if asJSON {
+			want = ""
+		}
+		if out.String() != want {
+			t.Errorf("JSON %v: %q instead of %q", asJSON, out.String(), want)
+		}
 	}
 }

@@ -109,3 +109,27 @@ func TestRateOfUser(t *testing.T) {
 		t.Errorf("another user: %d %s", resp.StatusCode, text)
 	}
 }
+
+// TestRateOfAddress: whoever comes from one address is refused at the doors that
+// people and programs come to without an account too, and editors' servers are not.
+func TestRateOfAddress(t *testing.T) {
+	s, err := launch(t.TempDir(), "--rate-address", "0.001", "--rate-burst", "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.kill()
+	for range 2 {
+		if resp, text := ask(t, "GET", s.url+"/signin", "", ""); resp.StatusCode != http.StatusOK {
+			t.Fatalf("%d %s", resp.StatusCode, text)
+		}
+	}
+	for _, path := range []string{"/signin", "/oauth2/keys", "/api/v1/account", "/.well-known/openid-configuration"} {
+		resp, text := ask(t, "GET", s.url+path, "", "")
+		if after, err := strconv.Atoi(resp.Header.Get("Retry-After")); resp.StatusCode != http.StatusTooManyRequests || err != nil || after < 1 || !strings.Contains(text, "slow down") {
+			t.Errorf("%s: %d, Retry-After %q: %s", path, resp.StatusCode, resp.Header.Get("Retry-After"), text)
+		}
+	}
+	if resp, _ := ask(t, "GET", s.url+"/wopi/files/x?access_token=y", "", ""); resp.StatusCode != http.StatusUnauthorized {
+		t.Errorf("an editor's request: %d", resp.StatusCode)
+	}
+}

@@ -46,8 +46,9 @@ type migration struct {
 	move     move
 	resumed  bool
 	to       *destination
-	records  bool // move the records
-	segments bool // move the bytes
+	records  bool          // move the records
+	segments bool          // move the bytes
+	read     transfer.Sums // of the records, as they were copied
 }
 
 // Run marks the source, copies, verifies the copy, and makes the target the
@@ -122,7 +123,7 @@ func (m *migration) run() error {
 	if err := m.carry(ctx, &sum); err != nil {
 		return err
 	}
-	if err := m.finish(ctx); err != nil {
+	if err := m.finish(ctx, &sum); err != nil {
 		return err
 	}
 	return m.a.print(sum, "moved %d records and %d segments of %d bytes to %s\n%s\n", m.amount(sum.Records, m.records), m.amount(sum.Segments, m.segments), m.amount(sum.Size, m.segments), m.move.target(), m.advice())
@@ -238,9 +239,11 @@ func (m *migration) carry(ctx context.Context, sum *migrated) error {
 		return err
 	}
 	if m.records {
-		if err := copyCatalog(ctx, m.a, m.driver, m.to.driver, m.to.ticket); err != nil {
+		read, err := copyCatalog(ctx, m.a, m.driver, m.to.driver, m.to.ticket)
+		if err != nil {
 			return err
 		}
+		m.read = read
 	}
 	if !m.segments {
 		return nil
@@ -261,7 +264,26 @@ func (m *migration) carry(ctx context.Context, sum *migrated) error {
 
 // finish hands over. The source is given up before the target can be used, so
 // that there are never two that can.
-func (m *migration) finish(ctx context.Context) error {
+func (m *migration) finish(ctx context.Context, sum *migrated) error {
+	// A command that was begun before the move may have come to its end after the
+	// copy.
+	if !m.records {
+		n, size, err := segmentsOf(ctx, m.cat)
+		if err != nil {
+			return err
+		}
+		if n != sum.Segments || size != sum.Size {
+			return errors.New("it was changed while it was copied: run the same command again")
+		}
+	} else {
+		now, err := transfer.Summarise(ctx, m.driver, nil)
+		if err != nil {
+			return err
+		}
+		if list := m.read.Differences(now); len(list) > 0 {
+			return fmt.Errorf("it was changed while it was copied (%s): empty the target, run 'quire migrate --give-up', and begin again", strings.Join(list, "; "))
+		}
+	}
 	err := m.cat.Update(ctx, func(tx *catalog.Tx) error {
 		if !m.records {
 			// The same catalog goes on with the bytes elsewhere. What it had is

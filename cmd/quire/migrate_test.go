@@ -227,6 +227,35 @@ func TestMigrateDamaged(t *testing.T) {
 	q.run("fsck")
 }
 
+// TestMigrateChanged: what comes to the source after its records were copied, from
+// a process that was at work before, is not lost silently.
+func TestMigrateChanged(t *testing.T) {
+	e := startEngines(t)
+	p, _ := e.occupied(false, false, 60)
+	d, err := sqlite.Open(t.Context(), filepath.Join(p.data, "catalog.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	q := e.place(true, true)
+	cmd := p.start("migrate", "--to", q.catalog, "--to-blobs", q.blobs)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() bool { return q.objects() >= 5 })
+	if err := catalog.New(d).Update(t.Context(), func(tx *catalog.Tx) error { return tx.PutFact("late", "x") }); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), "it was changed while it was copied (facts has") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+	q.refused("is not complete", "fsck")
+	p.run("migrate", "--give-up")
+	p.run("fsck")
+}
+
 // TestMovedWhileServed: a server whose documents were moved, because nobody could
 // know that it runs, stops by itself.
 func TestMovedWhileServed(t *testing.T) {

@@ -157,7 +157,7 @@ func (c *restoreCmd) restore(a *app, d *destination, driver catalog.Driver, cat 
 	if err := d.begin(a.ctx, true, true); err != nil {
 		return err
 	}
-	if err := copyCatalog(a.ctx, a, driver, d.driver, d.ticket); err != nil {
+	if _, err := copyCatalog(a.ctx, a, driver, d.driver, d.ticket); err != nil {
 		return err
 	}
 	copier := &copier{from: source, folder: d.folder, target: d.blobs, known: m.Damaged, meter: a.meter("segments", "bytes", m.Bytes)}

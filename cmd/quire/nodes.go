@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,6 +82,7 @@ func (s *serveCmd) common() string {
 		"public-url": {s.PublicURL}, "ucloud-provider": {s.Provider},
 		"trash-life": {s.TrashLife.String()}, "grace": {s.Grace.String()},
 		"keep-all": {s.KeepAll.String()}, "keep-hourly": {s.KeepHourly.String()}, "keep-daily": {s.KeepDaily.String()},
+		"event-life": {s.EventLife.String()}, "record-reads": {strconv.FormatBool(s.RecordReads)},
 	}.Encode()
 }
 

@@ -42,6 +42,12 @@ type Driver interface {
 	// cannot be told cheaply.
 	Version(ctx context.Context) (version int64, ok bool)
 
+	// Serial says that updates run one after the other. Then records that are made
+	// at the same time had better lie beside each other, so that one commit
+	// touches few pages; where updates run at the same time, neighbours disturb
+	// each other.
+	Serial() bool
+
 	// Close waits for running transactions and releases the database. Calls
 	// after Close return ErrClosed.
 	Close() error

@@ -25,6 +25,10 @@ type Store struct {
 // New returns a store over a driver whose schema is current.
 func New(d Driver) *Store { return &Store{driver: d} }
 
+// Serial says whether records that are made at the same time had better lie beside
+// each other; see Driver.
+func (s *Store) Serial() bool { return s.driver.Serial() }
+
 // Close closes the driver.
 func (s *Store) Close() error { return s.driver.Close() }
 

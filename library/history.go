@@ -244,7 +244,7 @@ func (l *Library) copyTree(ctx context.Context, c quire.Caller, src Entry, t qui
 			return err
 		}
 		top = quire.Node{
-			ID: quire.NodeID(risingID()), Site: c.Site, Parent: s.trash, Name: p.name, Kind: quire.Container,
+			ID: quire.NodeID(l.recordID()), Site: c.Site, Parent: s.trash, Name: p.name, Kind: quire.Container,
 			Owner: ownerOf(c, p.parent), Created: tx.Now(), Modified: tx.Now(),
 			Trashed: &quire.Trashed{At: tx.Now()}, // nobody's: it cannot be restored
 		}
@@ -318,7 +318,7 @@ func (l *Library) copyChildren(ctx context.Context, c quire.Caller, from, to qui
 			for _, n := range page {
 				next = n.NameKey
 				copied := quire.Node{
-					ID: quire.NodeID(risingID()), Site: n.Site, Parent: to, Name: n.Name, NameKey: n.NameKey,
+					ID: quire.NodeID(l.recordID()), Site: n.Site, Parent: to, Name: n.Name, NameKey: n.NameKey,
 					Kind: n.Kind, Owner: c.User, Created: tx.Now(), Modified: tx.Now(), Client: n.Client,
 				}
 				if copied.Owner == "" {

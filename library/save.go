@@ -200,7 +200,7 @@ func (l *Library) take(ctx context.Context, body io.Reader) (fresh, error) {
 		return fresh{}, err
 	}
 	if len(head) <= quire.InlineMax {
-		return inline(head), nil
+		return l.inline(head), nil
 	}
 	seg, err := l.blobs.Put(ctx, io.MultiReader(bytes.NewReader(head), body))
 	if err != nil {

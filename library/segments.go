@@ -23,18 +23,25 @@ func fromBlob(s blob.Segment) fresh {
 }
 
 // inline makes a segment that will live in the catalog.
-func inline(data []byte) fresh {
+func (l *Library) inline(data []byte) fresh {
 	sum := blake3.Sum256(data)
 	return fresh{
-		Segment: quire.Segment{ID: quire.CatalogSegment(risingID()), Size: int64(len(data)), Sum: sum[:]},
+		Segment: quire.Segment{ID: quire.CatalogSegment(l.recordID()), Size: int64(len(data)), Sum: sum[:]},
 		data:    data,
 	}
 }
 
+// recordID returns an id for a new record. Nothing rests on it being hard to guess,
+// but it is: at least 80 of its bits are random.
+func (l *Library) recordID() string {
+	if l.cat.Serial() {
+		return risingID()
+	}
+	return NewID()
+}
+
 // risingID returns an id that is mostly greater than those made before it, so
-// that the records of what is new lie beside each other and a commit of many
-// touches few pages. Of its bits 80 are random; nothing rests on it being hard to
-// guess.
+// that the records of what is new lie beside each other.
 func risingID() string {
 	var b [16]byte
 	rand.Read(b[6:])

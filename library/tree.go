@@ -171,7 +171,7 @@ func (l *Library) newNode(tx *catalog.Tx, c quire.Caller, parent Entry, name str
 		return Entry{}, tooDeep()
 	}
 	n := quire.Node{
-		ID: quire.NodeID(risingID()), Site: parent.Site, Parent: parent.ID,
+		ID: quire.NodeID(l.recordID()), Site: parent.Site, Parent: parent.ID,
 		Name: name, NameKey: foldName(name), Kind: kind, Owner: ownerOf(c, parent),
 		Created: tx.Now(), Modified: tx.Now(),
 	}

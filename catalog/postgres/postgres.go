@@ -248,6 +248,9 @@ func (d *Driver) Version(ctx context.Context) (int64, bool) {
 	return int64(maphash.String(d.seed, text)), true
 }
 
+// Serial implements catalog.Driver.
+func (d *Driver) Serial() bool { return false }
+
 // Close implements catalog.Driver.
 func (d *Driver) Close() error {
 	d.closing.Lock()

@@ -228,6 +228,9 @@ func (d *Driver) Version(context.Context) (int64, bool) {
 	return v, err == nil && v != 0
 }
 
+// Serial implements catalog.Driver.
+func (d *Driver) Serial() bool { return true }
+
 // Close implements catalog.Driver.
 func (d *Driver) Close() error {
 	d.closing.Lock()

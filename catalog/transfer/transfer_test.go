@@ -34,7 +34,7 @@ func serverAndDatabase(t *testing.T) (*postgrestest.Server, *postgres.Driver) {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
 		}
-		t.Skipf("no PostgreSQL: %v", err)
+		t.Skipf("no PostgreSQL: scripts/test installs it; CI fails without it: %v", err)
 	}
 	t.Cleanup(func() { pg.Close() })
 	name, _, err := pg.New(t.Context(), "")

@@ -41,7 +41,7 @@ func startEngines(t *testing.T) *realEngines {
 		if os.Getenv("CI") != "" {
 			t.Fatal(err)
 		}
-		t.Skipf("no PostgreSQL: %v", err)
+		t.Skipf("no PostgreSQL: scripts/test installs it; CI fails without it: %v", err)
 	}
 	t.Cleanup(func() { pg.Close() })
 	return &realEngines{t: t, folder: t.TempDir(), pg: pg, s3: s3test.Start(t)}

@@ -19,7 +19,7 @@ func TestBrowser(t *testing.T) {
 		}
 	}
 	if testing.Short() {
-		t.Skip("the browser's tests take minutes")
+		t.Skip("they take minutes, too long for -short; CI runs them in the run without")
 	}
 	folder := t.TempDir()
 	from := filepath.Join("..", "..", "door", "web", "e2e")

@@ -379,7 +379,7 @@ var clusterTime = flag.Duration("cluster", 20*time.Second, "how long TestCluster
 // is as before.
 func TestCluster(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it takes a minute")
+		t.Skip("it takes a minute, too long for -short; CI runs it in the run without")
 	}
 	c := startCluster(t)
 	leases := c.leases(4)

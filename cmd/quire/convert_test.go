@@ -31,7 +31,7 @@ func office(t *testing.T) {
 		if os.Getenv("CI") != "" {
 			t.Fatal("LibreOffice is missing: install it")
 		}
-		t.Skip("LibreOffice is not installed: scripts/test installs it")
+		t.Skip("LibreOffice is not installed: scripts/test installs it; CI fails without it")
 	}
 }
 
@@ -170,7 +170,7 @@ func bombed(t *testing.T) []byte {
 func TestConversions(t *testing.T) {
 	office(t)
 	if testing.Short() {
-		t.Skip("it takes a minute")
+		t.Skip("it takes a minute, too long for -short; CI runs it in the run without")
 	}
 	data, temp := t.TempDir(), t.TempDir()
 	s, err := launchWith(append(convertEnv, "TMPDIR="+temp), data)
@@ -280,7 +280,7 @@ func waitFor(t *testing.T, limit time.Duration, what string, done func() bool) {
 func TestConversionsKilled(t *testing.T) {
 	office(t)
 	if testing.Short() {
-		t.Skip("it takes a minute")
+		t.Skip("it takes a minute, too long for -short; CI runs it in the run without")
 	}
 	data, temp := t.TempDir(), t.TempDir()
 	env := append(convertEnv, "TMPDIR="+temp)

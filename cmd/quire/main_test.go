@@ -246,7 +246,10 @@ func (s *process) resident(t *testing.T) int64 {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
 	if err != nil {
-		t.Skip("this system does not tell how much memory a process takes")
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("only Linux tells in /proc how much memory a process takes; CI runs this there, and fails without")
 	}
 	var all, pages int64
 	if _, err := fmt.Sscan(string(b), &all, &pages); err != nil {

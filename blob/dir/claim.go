@@ -21,10 +21,10 @@ var (
 
 // Claim implements blob.Claimer.
 func (d *Driver) Claim(ctx context.Context, id string) error {
-	if err := d.enter(ctx); err != nil {
+	if err := d.calls.Enter(ctx); err != nil {
 		return err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	name := filepath.Join(d.root, claimName)
 	text, err := d.readClaim(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,10 +41,10 @@ func (d *Driver) Claim(ctx context.Context, id string) error {
 
 // Owner implements blob.Marked.
 func (d *Driver) Owner(ctx context.Context) (string, error) {
-	if err := d.enter(ctx); err != nil {
+	if err := d.calls.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	text, err := d.readClaim(filepath.Join(d.root, claimName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil

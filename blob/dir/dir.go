@@ -68,11 +68,10 @@ type Driver struct {
 	// the device is set to work; in bytes. They are smaller in tests.
 	piece, writeBack int64
 
-	mu      sync.Mutex      // guards what follows
-	closed  bool            // running does not grow any more
-	running int             // calls that are under way
-	idle    sync.Cond       // running is 0
-	ready   map[string]bool // folders for segments that are known to be durable
+	calls blob.Gate
+
+	mu    sync.Mutex      // guards what follows
+	ready map[string]bool // folders for segments that are known to be durable
 }
 
 var (
@@ -93,7 +92,6 @@ func Open(path string, opts Options) (*Driver, error) {
 
 func open(fsys fileSystem, root string, opts Options, now time.Time) (*Driver, error) {
 	d := &Driver{fs: fsys, root: root, piece: copySize, writeBack: writeBackSize, ready: map[string]bool{}}
-	d.idle.L = &d.mu
 	d.pool.New = func() any { return new([copySize]byte) }
 	if err := d.prepare(opts, now); err != nil {
 		return nil, fmt.Errorf("open blob directory: %w", explain(err))
@@ -103,43 +101,8 @@ func open(fsys fileSystem, root string, opts Options, now time.Time) (*Driver, e
 
 // Close implements blob.Driver.
 func (d *Driver) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.closed = true
-	for d.running > 0 {
-		d.idle.Wait()
-	}
+	d.calls.Close()
 	return nil
-}
-
-// enter begins a call; the caller calls leave when it ends.
-func (d *Driver) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return blob.ErrClosed
-	}
-	d.running++
-	return nil
-}
-
-func (d *Driver) leave() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.running--; d.running == 0 {
-		d.idle.Broadcast()
-	}
-}
-
-// enterKey is enter for calls that concern one key.
-func (d *Driver) enterKey(ctx context.Context, key blob.Key) error {
-	if !key.Valid() {
-		return blob.ErrBadKey
-	}
-	return d.enter(ctx)
 }
 
 func (d *Driver) tmp() string      { return filepath.Join(d.root, tmpName) }
@@ -152,10 +115,10 @@ func (d *Driver) path(key blob.Key) string { return filepath.Join(d.folder(key),
 // Stat implements blob.Driver.
 func (d *Driver) Stat(ctx context.Context, key blob.Key) (info blob.Info, err error) {
 	defer wrap("stat", key, &err)
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return blob.Info{}, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	fi, err := d.fs.stat(d.path(key))
 	if err != nil {
 		return blob.Info{}, err
@@ -166,10 +129,10 @@ func (d *Driver) Stat(ctx context.Context, key blob.Key) (info blob.Info, err er
 // Delete implements blob.Driver.
 func (d *Driver) Delete(ctx context.Context, key blob.Key) (err error) {
 	defer wrap("delete", key, &err)
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	if err := d.fs.remove(d.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -190,10 +153,10 @@ func (d *Driver) List(ctx context.Context, after blob.Key, limit int) (infos []b
 	if limit < 1 || limit > blob.MaxList {
 		return nil, fmt.Errorf("%w: limit %d", blob.ErrRange, limit)
 	}
-	if err := d.enter(ctx); err != nil {
+	if err := d.calls.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	folders, err := d.fs.readDir(d.segments())
 	if err != nil {
 		return nil, err
@@ -276,10 +239,10 @@ func (d *Driver) Open(ctx context.Context, key blob.Key, offset, length int64) (
 	if offset < 0 || length < blob.ToEnd || offset+max(length, 0) < offset {
 		return nil, fmt.Errorf("%w: %d bytes from %d on", blob.ErrRange, length, offset)
 	}
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return nil, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	f, err := d.fs.open(d.path(key))
 	if err != nil {
 		return nil, err
@@ -337,10 +300,10 @@ func (r *rangeReader) Close() error { return r.f.Close() }
 // File implements blob.LocalFiles.
 func (d *Driver) File(ctx context.Context, key blob.Key) (f *os.File, err error) {
 	defer wrap("open", key, &err)
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return nil, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	r, err := d.fs.open(d.path(key))
 	if err != nil {
 		return nil, err

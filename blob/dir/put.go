@@ -32,10 +32,10 @@ func (d *Driver) Put(ctx context.Context, key blob.Key, r io.Reader) (size int64
 			size, err = 0, fmt.Errorf("blob: put %.40q: %w", key, explain(err))
 		}
 	}()
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return 0, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 
 	// The name is of no consequence and not made from the key: two may be
 	// putting the same key.

@@ -19,10 +19,10 @@ func (d *Driver) Open(ctx context.Context, key blob.Key, offset, length int64) (
 	if offset < 0 || length < blob.ToEnd || offset+max(length, 0) < offset {
 		return nil, fmt.Errorf("%w: %d bytes from %d on", blob.ErrRange, length, offset)
 	}
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return nil, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	if length == 0 {
 		return d.openEmpty(ctx, key, offset)
 	}
@@ -51,10 +51,10 @@ func (d *Driver) Open(ctx context.Context, key blob.Key, offset, length int64) (
 // place has one.
 func (d *Driver) Presign(ctx context.Context, key blob.Key, link blob.Link) (text string, err error) {
 	defer d.wrap(ctx, "presign", key, &err)
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return "", err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	q := url.Values{
 		"response-content-type": {link.Type}, "response-content-disposition": {link.Disposition},
 		"response-cache-control": {"private, no-store"},

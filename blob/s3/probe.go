@@ -100,10 +100,10 @@ func (d *Driver) diagnose(ctx context.Context, doing string, err error) error {
 
 // Claim implements blob.Claimer.
 func (d *Driver) Claim(ctx context.Context, id string) (err error) {
-	if err := d.enter(ctx); err != nil {
+	if err := d.calls.Enter(ctx); err != nil {
 		return err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	name := d.at.Prefix + markerName
 	for range 2 {
 		got, err := d.readSmall(ctx, name)
@@ -133,10 +133,10 @@ var _ blob.Marked = (*Driver)(nil)
 
 // Owner implements blob.Marked.
 func (d *Driver) Owner(ctx context.Context) (string, error) {
-	if err := d.enter(ctx); err != nil {
+	if err := d.calls.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	text, err := d.readSmall(ctx, d.at.Prefix+markerName)
 	switch {
 	case err == nil:

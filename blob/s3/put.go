@@ -47,10 +47,10 @@ func (d *Driver) Put(ctx context.Context, key blob.Key, r io.Reader) (size int64
 			d.wrap(ctx, "put", key, &err)
 		}
 	}()
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return 0, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 
 	u := &upload{d: d, ctx: ctx, key: key, call: string(blob.NewKey())}
 	buf := d.pool.Get().(*[]byte)

@@ -78,10 +78,8 @@ type Driver struct {
 	end        context.CancelFunc
 	background sync.WaitGroup
 
-	mu      sync.Mutex // guards those below, and that nothing begins after life
-	closed  bool
-	running int
-	idle    sync.Cond
+	calls blob.Gate
+	mu    sync.Mutex // guards that nothing begins in the background after life
 }
 
 var (
@@ -112,7 +110,6 @@ func Open(ctx context.Context, at Place, opts Options) (*Driver, error) {
 		opts.Credentials = credentials.NewChainCredentials(providers)
 	}
 	d := &Driver{at: at, opts: opts}
-	d.idle.L = &d.mu
 	d.pool.New = func() any { b := make([]byte, opts.PartSize); return &b }
 	if opts.Transport == nil {
 		d.own = transport()
@@ -181,45 +178,13 @@ func (d *Driver) idleConnections() {
 
 // Close implements blob.Driver.
 func (d *Driver) Close() error {
+	d.calls.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.closed = true
-	for d.running > 0 {
-		d.idle.Wait()
-	}
 	d.end()
 	d.background.Wait()
 	d.idleConnections()
 	return nil
-}
-
-// enter begins a call; the caller calls leave when it ends.
-func (d *Driver) enter(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return blob.ErrClosed
-	}
-	d.running++
-	return nil
-}
-
-func (d *Driver) leave() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.running--; d.running == 0 {
-		d.idle.Broadcast()
-	}
-}
-
-func (d *Driver) enterKey(ctx context.Context, key blob.Key) error {
-	if !key.Valid() {
-		return blob.ErrBadKey
-	}
-	return d.enter(ctx)
 }
 
 // name is a segment's name in the bucket.
@@ -228,10 +193,10 @@ func (d *Driver) name(key blob.Key) string { return d.at.Prefix + segmentsName +
 // Stat implements blob.Driver.
 func (d *Driver) Stat(ctx context.Context, key blob.Key) (info blob.Info, err error) {
 	defer d.wrap(ctx, "stat", key, &err)
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return blob.Info{}, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	o, err := d.core.StatObject(ctx, d.at.Bucket, d.name(key), minio.StatObjectOptions{})
 	if err != nil {
 		return blob.Info{}, err
@@ -242,10 +207,10 @@ func (d *Driver) Stat(ctx context.Context, key blob.Key) (info blob.Info, err er
 // Delete implements blob.Driver.
 func (d *Driver) Delete(ctx context.Context, key blob.Key) (err error) {
 	defer d.wrap(ctx, "delete", key, &err)
-	if err := d.enterKey(ctx, key); err != nil {
+	if err := d.calls.EnterKey(ctx, key); err != nil {
 		return err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	err = d.core.RemoveObject(ctx, d.at.Bucket, d.name(key), minio.RemoveObjectOptions{})
 	if code(err) == minio.NoSuchKey {
 		return nil
@@ -262,10 +227,10 @@ func (d *Driver) List(ctx context.Context, after blob.Key, limit int) (infos []b
 	if limit < 1 || limit > blob.MaxList {
 		return nil, fmt.Errorf("%w: limit %d", blob.ErrRange, limit)
 	}
-	if err := d.enter(ctx); err != nil {
+	if err := d.calls.Enter(ctx); err != nil {
 		return nil, err
 	}
-	defer d.leave()
+	defer d.calls.Leave()
 	opts := minio.ListObjectsOptions{Prefix: d.at.Prefix + segmentsName, Recursive: true, MaxKeys: min(limit, 1000)}
 	if after != "" {
 		opts.StartAfter = d.name(after)

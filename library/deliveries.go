@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/quire-docs/quire"
@@ -38,34 +37,9 @@ var pauses = []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute,
 // node as well.
 func (l *Library) RunDeliveries(ctx context.Context, try func(context.Context, Delivery) Verdict, limit time.Duration) {
 	const atOnce = 16
-	// One is taken only when it can be made at once: from then on it is nobody
-	// else's.
-	slots := make(chan struct{}, atOnce)
-	var running sync.WaitGroup
-	defer running.Wait()
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case slots <- struct{}{}:
-		}
-		d, ok, err := l.takeDelivery(ctx, 2*limit)
-		if err != nil && ctx.Err() == nil {
-			l.log.Error("a callback was not begun; it will be tried again", "error", err)
-		}
-		if !ok || err != nil {
-			<-slots
-			select {
-			case <-ctx.Done():
-			case <-tick.C:
-			case <-l.delivering.channel():
-			}
-			continue
-		}
-		running.Go(func() {
-			defer func() { <-slots }()
+	drain(ctx, &l.delivering, atOnce,
+		func(ctx context.Context) (Delivery, bool, error) { return l.takeDelivery(ctx, 2*limit) },
+		func(d Delivery) {
 			work, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
 			v := try(work, d)
@@ -75,8 +49,8 @@ func (l *Library) RunDeliveries(ctx context.Context, try func(context.Context, D
 			if err := l.delivered(d, v); err != nil {
 				l.log.Error("what came of a callback was not recorded; it will be made again", "delivery", d.ID, "error", err)
 			}
-		})
-	}
+		},
+		func(err error) { l.log.Error("a callback was not begun; it will be tried again", "error", err) })
 }
 
 // takeDelivery puts a delivery's next try off while this one runs.

@@ -65,7 +65,7 @@ type Library struct {
 	recent  recent
 	signing signing
 
-	converting, delivering conversions
+	converting, delivering queue
 	opened                 catalog.Cached[openKey, *Content]
 }
 

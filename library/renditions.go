@@ -123,24 +123,6 @@ const (
 	maxQueue        = 10_000 // conversions that wait on the whole server
 )
 
-// conversions wakes the workers of this process.
-type conversions struct {
-	once sync.Once
-	wake chan struct{}
-}
-
-func (c *conversions) channel() chan struct{} {
-	c.once.Do(func() { c.wake = make(chan struct{}, 1) })
-	return c.wake
-}
-
-func (c *conversions) ring() {
-	select {
-	case c.channel() <- struct{}{}:
-	default:
-	}
-}
-
 // AskRendition returns a file's rendition as it is now, and has it made if nobody
 // has asked for it before. Number is a revision, 0 the current one. One that was
 // cancelled is begun again; one that failed stays so, since the same bytes would
@@ -415,41 +397,11 @@ func (l *Library) OpenRendition(ctx context.Context, c quire.Caller, id Renditio
 // long one may take, counted from when it begins. What a worker has begun when it
 // dies is taken over by another one, of any node, after conversionLease.
 func (l *Library) RunConversions(ctx context.Context, convert Converter, workers int, limit time.Duration) {
-	// One is taken only when somebody is free to make it: from then on it must
-	// be heard of.
-	free := make(chan struct{}, workers)
-	for range workers {
-		free <- struct{}{}
-	}
-	var pool sync.WaitGroup
-	defer pool.Wait()
 	worker := NewID()
-	tick := time.NewTicker(5 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-free:
-		}
-		r, ok, err := l.takeConversion(ctx, worker)
-		if err != nil && ctx.Err() == nil {
-			l.log.Error("a conversion was not begun; it will be tried again", "error", err)
-		}
-		if ok && err == nil {
-			pool.Go(func() {
-				l.convert(ctx, convert, r, limit)
-				free <- struct{}{}
-			})
-			continue
-		}
-		free <- struct{}{}
-		select {
-		case <-ctx.Done():
-		case <-tick.C:
-		case <-l.converting.channel():
-		}
-	}
+	drain(ctx, &l.converting, workers,
+		func(ctx context.Context) (Rendition, bool, error) { return l.takeConversion(ctx, worker) },
+		func(r Rendition) { l.convert(ctx, convert, r, limit) },
+		func(err error) { l.log.Error("a conversion was not begun; it will be tried again", "error", err) })
 }
 
 // takeConversion marks a conversion that is due as this process's.

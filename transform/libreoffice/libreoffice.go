@@ -353,19 +353,29 @@ const restart = 81
 // profile makes a profile for one process, so that no document leaves anything
 // for the next. It is a copy, since LibreOffice takes a while to set up a new one.
 func (e *Engine) profile(ctx context.Context, name string) error {
+	pattern, err := e.made(ctx)
+	if err != nil {
+		return err
+	}
+	return os.CopyFS(name, os.DirFS(pattern))
+}
+
+// made returns the profile that is copied; the first call makes it.
+func (e *Engine) made(ctx context.Context) (string, error) {
 	e.making.Lock()
 	defer e.making.Unlock()
-	if e.pattern == "" {
-		made, err := os.MkdirTemp(e.folder, "pattern-")
-		if err != nil {
-			return err
-		}
-		if err := e.setUp(ctx, made); err != nil {
-			return errors.Join(err, os.RemoveAll(made))
-		}
-		e.pattern = made
+	if e.pattern != "" {
+		return e.pattern, nil
 	}
-	return os.CopyFS(name, os.DirFS(e.pattern))
+	folder, err := os.MkdirTemp(e.folder, "pattern-")
+	if err != nil {
+		return "", err
+	}
+	if err := e.setUp(ctx, folder); err != nil {
+		return "", errors.Join(err, os.RemoveAll(folder))
+	}
+	e.pattern = folder
+	return folder, nil
 }
 
 // setUp lets LibreOffice fill a new profile.

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) (a, b blob.Driver)) {
 		{"CancelledPut", (*suite).cancelledPut},
 		{"FailingSource", (*suite).failingSource},
 		{"ConcurrentWriters", (*suite).concurrentWriters},
+		{"PutBesideDeletes", (*suite).putBesideDeletes},
 		{"Close", (*suite).closing},
 		{"Ranges", (*suite).ranges},
 		{"RandomRanges", (*suite).randomRanges},

@@ -251,6 +251,33 @@ func (s *suite) concurrentWriters() {
 	}
 }
 
+// putBesideDeletes: an object can be put at any moment of the deletion of what
+// was the last, when the storage may be tidying up after it.
+func (s *suite) putBesideDeletes() {
+	var wg sync.WaitGroup
+	for i := range 4 {
+		d := s.a
+		if i%2 == 1 {
+			d = s.b
+		}
+		wg.Go(func() {
+			for range 100 {
+				key := blob.NewKey()
+				if err := s.tryPut(s.ctx, d, key, bytes.NewReader([]byte("passing"))); err != nil {
+					s.Errorf("Put: %v", err)
+				}
+				if err := d.Delete(s.ctx, key); err != nil {
+					s.Errorf("Delete: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if left := s.list(s.a, 10); len(left) != 0 {
+		s.Errorf("List: %d objects after all were deleted", len(left))
+	}
+}
+
 // closing: Close waits for a Put, and refuses everything from then on.
 func (s *suite) closing() {
 	content := Bytes(1, 1<<20)

@@ -84,9 +84,12 @@ func passing(err error) bool {
 		return true
 	}
 	switch r.Code {
-	case "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "BadDigest", "OperationAborted", "ConditionalRequestConflict":
+	case "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "BadDigest":
 		return true
 	}
-	return r.StatusCode >= 500 && r.StatusCode != http.StatusNotImplemented && r.StatusCode != http.StatusInsufficientStorage ||
+	// A conflict is one with another call that is under way, as with one that
+	// removes the folder in which a server keeps the object.
+	return r.StatusCode == http.StatusConflict ||
+		r.StatusCode >= 500 && r.StatusCode != http.StatusNotImplemented && r.StatusCode != http.StatusInsufficientStorage ||
 		r.StatusCode == http.StatusTooManyRequests || r.StatusCode == http.StatusRequestTimeout
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quire-docs/quire/internal/needs"
 )
 
 // unpack reads an archive as a strict reader would and gives its files.
@@ -303,13 +305,7 @@ func TestExtensions(t *testing.T) {
 
 // The real thing: LibreOffice opens each and makes a PDF of it.
 func TestLibreOffice(t *testing.T) {
-	office, err := exec.LookPath("soffice")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("LibreOffice is missing: install it")
-		}
-		t.Skip("LibreOffice is not installed: scripts/test installs it; CI fails without it")
-	}
+	office := needs.Program(t, "soffice")
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

@@ -5,45 +5,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/quire-docs/quire/internal/needs"
 )
 
 // TestBrowser runs the tests of the web application: a real Chromium on the real
 // program.
 func TestBrowser(t *testing.T) {
-	for _, tool := range []string{"node", "npm", "chromium"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatalf("%s is missing: install it", tool)
-			}
-			t.Skipf("%s is not installed: scripts/test installs it", tool)
-		}
-	}
 	if testing.Short() {
 		t.Skip("they take minutes, too long for -short; CI runs them in the run without")
 	}
-	folder := t.TempDir()
-	from := filepath.Join("..", "..", "door", "web", "e2e")
-	files, err := filepath.Glob(filepath.Join(from, "*.*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(folder, filepath.Base(name)), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.CopyFS(filepath.Join(folder, "pictures"), os.DirFS(filepath.Join(from, "pictures"))); err != nil {
-		t.Fatal(err)
-	}
-	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	install.Dir = folder
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
+	browser := needs.Chromium(t)
+	folder := needs.Node(t, "../../door/web/e2e")
 	bin, err := exec.LookPath("quire")
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +35,7 @@ func TestBrowser(t *testing.T) {
 			defer s.kill()
 			run := exec.Command("node", "--test", "--test-reporter=spec", filepath.Base(file))
 			run.Dir = folder
-			run.Env = append(os.Environ(), "QUIRE_URL="+s.url, "QUIRE_DATA="+data, "QUIRE_BIN="+bin)
+			run.Env = append(os.Environ(), "CHROMIUM="+browser, "QUIRE_URL="+s.url, "QUIRE_DATA="+data, "QUIRE_BIN="+bin)
 			out, err := run.CombinedOutput()
 			t.Logf("%s", out)
 			if err != nil {

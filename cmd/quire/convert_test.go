@@ -20,20 +20,10 @@ import (
 	"time"
 
 	"github.com/quire-docs/quire/blank"
+	"github.com/quire-docs/quire/internal/needs"
 )
 
 var convertJobs = flag.Int("convert.jobs", 40, "how many conversions TestConversions makes; one in twenty is poisoned")
-
-// office says whether there is a LibreOffice.
-func office(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("soffice"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("LibreOffice is missing: install it")
-		}
-		t.Skip("LibreOffice is not installed: scripts/test installs it; CI fails without it")
-	}
-}
 
 // receiver takes callbacks, and remembers which message told of which job.
 type receiver struct {
@@ -168,7 +158,7 @@ func bombed(t *testing.T) []byte {
 // TestConversions: of many conversions of many kinds every good one is made and
 // every poisoned one fails with a reason; nothing is left behind.
 func TestConversions(t *testing.T) {
-	office(t)
+	needs.Program(t, "soffice")
 	if testing.Short() {
 		t.Skip("it takes a minute, too long for -short; CI runs it in the run without")
 	}
@@ -278,7 +268,7 @@ func waitFor(t *testing.T, limit time.Duration, what string, done func() bool) {
 // are made after it starts again, and every job is told of, each time by the same
 // message.
 func TestConversionsKilled(t *testing.T) {
-	office(t)
+	needs.Program(t, "soffice")
 	if testing.Short() {
 		t.Skip("it takes a minute, too long for -short; CI runs it in the run without")
 	}

@@ -27,6 +27,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"github.com/quire-docs/quire/blob/s3/s3test"
+	"github.com/quire-docs/quire/internal/needs"
 )
 
 const packaging = "../../packaging"
@@ -400,13 +401,7 @@ func TestSystemd(t *testing.T) {
 	if m == nil {
 		t.Fatal("it does not run the server")
 	}
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("systemd-analyze is missing: install systemd")
-		}
-		t.Skip("systemd-analyze is not installed: scripts/test installs systemd; CI fails without it")
-	}
+	analyze := needs.Program(t, "systemd-analyze")
 	bin, err := exec.LookPath("quire")
 	if err != nil {
 		t.Fatal(err)

@@ -13,9 +13,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +25,7 @@ import (
 
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/identity"
+	"github.com/quire-docs/quire/internal/needs"
 )
 
 const redirect = "https://app.example.org/cb"
@@ -830,29 +829,7 @@ func TestGoClient(t *testing.T) {
 // TestNodeClient: openid-client, a certified client from npm, goes the whole way
 // and checks what it gets.
 func TestNodeClient(t *testing.T) {
-	for _, tool := range []string{"node", "npm"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatalf("%s is missing: install it", tool)
-			}
-			t.Skipf("%s is not installed: scripts/test installs it", tool)
-		}
-	}
-	folder := t.TempDir()
-	for _, name := range []string{"package.json", "package-lock.json", "flow.mjs"} {
-		b, err := os.ReadFile(filepath.Join("testdata", "openid", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(folder, name), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	install.Dir = folder
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
+	folder := needs.Node(t, "testdata/openid")
 	f := open(t, nil)
 	public := f.public()
 	c, secret := f.client(identity.NewClient{Redirects: []string{redirect}})

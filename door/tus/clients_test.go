@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,57 +18,17 @@ import (
 	"time"
 
 	"github.com/bdragon300/tusgo"
+
+	"github.com/quire-docs/quire/internal/needs"
 )
-
-// program finds a program that a test needs. In CI a missing one fails.
-func program(t *testing.T, names ...string) string {
-	t.Helper()
-	for _, name := range names {
-		if p, err := exec.LookPath(name); err == nil {
-			return p
-		}
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is missing: install it", names[0])
-	}
-	t.Skipf("%s is not installed: scripts/test installs it", names[0])
-	return ""
-}
-
-// jsClient installs tus-js-client in a folder beside the scripts that use it.
-func jsClient(t *testing.T) string {
-	t.Helper()
-	npm := program(t, "npm")
-	folder := t.TempDir()
-	names, err := filepath.Glob("testdata/client/*.*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(folder, filepath.Base(name)), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	install := exec.Command(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts")
-	install.Dir = folder
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
-	return folder
-}
 
 // TestNodeClient drives the door with tus-js-client under Node.
 func TestNodeClient(t *testing.T) {
-	node := program(t, "node")
-	folder := jsClient(t)
+	folder := needs.Node(t, "testdata/client")
 	f := open(t)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	run := exec.CommandContext(ctx, node, "node.js", f.base, f.token)
+	run := exec.CommandContext(ctx, "node", "node.js", f.base, f.token)
 	run.Dir = folder
 	out, err := run.CombinedOutput()
 	if err != nil {
@@ -93,8 +52,7 @@ func TestNodeClient(t *testing.T) {
 // TestBrowserClient uploads with tus-js-client in a real browser, from another
 // origin, with a pause.
 func TestBrowserClient(t *testing.T) {
-	browser := program(t, "chromium", "chromium-browser", "google-chrome")
-	folder := jsClient(t)
+	browser, folder := needs.Chromium(t), needs.Node(t, "testdata/client")
 	f := open(t)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"github.com/quire-docs/quire/door/wopi/discovery"
 	"github.com/quire-docs/quire/door/wopi/proof"
 	"github.com/quire-docs/quire/identity"
+	"github.com/quire-docs/quire/internal/needs"
 )
 
 // testEditor is a small editor of the tests' own: it publishes a discovery, is
@@ -195,19 +195,7 @@ func TestProof(t *testing.T) {
 // TestHostPage opens a document in a real browser, in a frame with the test
 // editor: the page's policy is on, and nothing is said on the console.
 func TestHostPage(t *testing.T) {
-	browser := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			browser = p
-			break
-		}
-	}
-	if browser == "" {
-		if os.Getenv("CI") != "" {
-			t.Fatal("Chromium is missing: install it")
-		}
-		t.Skip("Chromium is not installed: scripts/test installs it")
-	}
+	browser := needs.Chromium(t)
 	e := newEditor(t)
 	f, _ := withEditor(t, e, discovery.ProofRequired)
 	doc := f.save("/page.docx", "before")

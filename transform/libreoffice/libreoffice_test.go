@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quire-docs/quire/internal/needs"
 	"github.com/quire-docs/quire/transform"
 )
 
@@ -26,10 +27,7 @@ func open(t testing.TB, opt Options) *Engine {
 	t.Helper()
 	e, err := New(opt)
 	if errors.Is(err, ErrNotFound) {
-		if os.Getenv("CI") != "" {
-			t.Fatal("LibreOffice is missing: install it")
-		}
-		t.Skip("LibreOffice is not installed: scripts/test installs it; CI fails without it")
+		needs.Missing(t, "LibreOffice is missing: scripts/test installs it")
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -80,14 +78,8 @@ func (e *Engine) must(t testing.TB, name string, content []byte, target transfor
 // pdf returns the text of a PDF and its number of pages.
 func pdf(t testing.TB, b []byte) (text string, pages int) {
 	t.Helper()
-	for _, tool := range []string{"pdftotext", "pdfinfo"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("CI") != "" {
-				t.Fatalf("%s is missing: install poppler-utils", tool)
-			}
-			t.Skipf("%s is not installed: scripts/test installs it", tool)
-		}
-	}
+	needs.Program(t, "pdftotext")
+	needs.Program(t, "pdfinfo")
 	name := filepath.Join(t.TempDir(), "x.pdf")
 	if err := os.WriteFile(name, b, 0o600); err != nil {
 		t.Fatal(err)
@@ -170,7 +162,7 @@ func TestConversions(t *testing.T) {
 		if err := os.WriteFile(in, docs["a.docx"], 0o600); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(byHand(t), "-env:UserInstallation="+fileURL(filepath.Join(dir, "profile")), "--headless", "--convert-to", "pdf", "--outdir", dir, in)
+		cmd := exec.Command(needs.Program(t, "soffice"), "-env:UserInstallation="+fileURL(filepath.Join(dir, "profile")), "--headless", "--convert-to", "pdf", "--outdir", dir, in)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Logf("%v %s", err, out) // its exit code says nothing
 		}
@@ -184,18 +176,6 @@ func TestConversions(t *testing.T) {
 			t.Errorf("%q on %d pages, by hand %q on %d", ours, m, hand, n)
 		}
 	})
-}
-
-// byHand is the program that people call.
-func byHand(t testing.TB) string {
-	name, err := exec.LookPath("soffice")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("soffice is missing: install LibreOffice")
-		}
-		t.Skip("soffice is not in the path: scripts/test installs LibreOffice; CI fails without it")
-	}
-	return name
 }
 
 // fonts says whether there is one with Japanese characters.
@@ -324,10 +304,7 @@ func TestOffline(t *testing.T) {
 	defer away.Close()
 	e := open(t, Options{})
 	if !e.Offline() {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this system lets no process do without a network: run CI as root, or where user namespaces are allowed")
-		}
-		t.Skip("this system lets no process do without a network; CI runs this as root, and fails without")
+		needs.Missing(t, "this system lets no process do without a network: run this as root, or where user namespaces are allowed")
 	}
 	doc := []byte(`<html><body><p>text</p><img src="` + away.URL + `/a.png"></body></html>`)
 	for _, online := range []bool{false, true} {
@@ -389,7 +366,7 @@ func BenchmarkDocuments(b *testing.B) {
 	}
 	hand := func(w int) {
 		out := filepath.Join(dir, string(rune('a'+w)))
-		_ = exec.Command(byHand(b), "-env:UserInstallation="+fileURL(out+"-profile"), "--headless", "--convert-to", "pdf", "--outdir", out, in).Run() // its exit code says nothing
+		_ = exec.Command(needs.Program(b, "soffice"), "-env:UserInstallation="+fileURL(out+"-profile"), "--headless", "--convert-to", "pdf", "--outdir", out, in).Run() // its exit code says nothing
 		if missing(filepath.Join(out, "a.pdf")) {
 			b.Error("nothing was made by hand")
 		}

@@ -1,9 +1,10 @@
 // What the tests share: a browser, people who are signed in, and files.
-// QUIRE_URL is the server, QUIRE_BIN its program, QUIRE_DATA its folder.
+// QUIRE_URL is the server, QUIRE_BIN its program, QUIRE_DATA its folder, CHROMIUM
+// the browser.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { after, before } from "node:test";
 import { chromium } from "playwright-core";
@@ -11,11 +12,9 @@ import { chromium } from "playwright-core";
 export const base = process.env.QUIRE_URL;
 export const password = "correct horse";
 
-const program = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-
 let browser;
 before(async () => {
-  browser = await chromium.launch({ executablePath: program, args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] });
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] });
 });
 after(() => browser?.close());
 

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -261,7 +262,9 @@ type lab struct {
 	data  string
 	s     *process
 	token string
-	peak  int64 // of the server's memory, in bytes
+
+	mu   sync.Mutex
+	peak int64 // of the server's memory, in bytes
 }
 
 func (l *lab) start() {
@@ -274,14 +277,16 @@ func (l *lab) start() {
 }
 
 func (l *lab) kill() {
-	l.measure()
+	l.measure(l.s)
 	l.s.kill()
 }
 
 // measure notes the most memory that the server has had, where the system
 // tells.
-func (l *lab) measure() {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.s.cmd.Process.Pid))
+func (l *lab) measure(s *process) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return
 	}
@@ -326,17 +331,22 @@ func (l *lab) run(r route, src source, list []hurdle) {
 	for at := int64(0); at < src.size; {
 		n := min(piece, src.size-at)
 		body := src.section(at, n)
-		hit := len(list) > 0 && list[0].at < at+n
+		hit, kill := len(list) > 0 && list[0].at < at+n, false
 		if hit {
 			h := list[0]
 			list = list[1:]
 			then := func() {}
 			if h.kill {
-				then = l.kill
+				// In the client's goroutine: the request may fail before this is over.
+				server := l.s
+				then, kill = func() { l.measure(server); _ = server.cmd.Process.Kill() }, true
 			}
 			body = &cutter{body, max(0, h.at-at), then}
 		}
 		err := r.send(l.s.url, at, n, body)
+		if kill {
+			l.s.kill()
+		}
 		if err != nil && !hit {
 			// The server may not have noticed yet that the last request broke
 			// off: its bytes come to count while this one is refused.
@@ -368,7 +378,7 @@ func (l *lab) run(r route, src source, list []hurdle) {
 	if err := r.end(l.s.url); err != nil {
 		l.t.Fatal(err)
 	}
-	l.measure()
+	l.measure(l.s)
 	l.t.Logf("%d bytes, the server's peak memory %d MB", src.size, l.peak>>20)
 }
 

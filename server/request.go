@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -17,7 +18,10 @@ import (
 
 type contextKey int
 
-const infoKey contextKey = 0
+const (
+	infoKey   contextKey = iota // of a request: info
+	directKey                   // of a connection: there if it is TCP and nothing more
+)
 
 // info is what the server knows of a request.
 type info struct {
@@ -78,7 +82,7 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 
 		control := http.NewResponseController(w)
 		body := &movingBody{rc: r.Body, control: control, stall: s.opt.Stall}
-		answer := &movingWriter{ResponseWriter: w, control: control, stall: s.opt.Stall}
+		answer := &movingWriter{ResponseWriter: w, control: control, stall: s.opt.Stall, direct: r.Context().Value(directKey) != nil}
 		// A copy: net/http looks at its own request's body to decide whether to
 		// wait for the rest of it, which a client that expects "100 Continue"
 		// would never send.
@@ -223,6 +227,7 @@ type movingWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	stall   time.Duration
+	direct  bool // to a connection that the kernel can send files to
 	moved   time.Time
 	status  int
 	written int64
@@ -261,10 +266,6 @@ func (w *movingWriter) begin() {
 	}
 }
 
-// pieceSize is how much is handed to the kernel between two looks at the
-// deadline: a client must take that much within the stall time.
-const pieceSize = 1 << 20
-
 // rangeWriter is a source that writes itself, such as library.Section: it hands
 // over the files that it is made of, one after the other.
 type rangeWriter interface {
@@ -275,39 +276,58 @@ type rangeWriter interface {
 // without passing through this process.
 func (w *movingWriter) ReadFrom(r io.Reader) (int64, error) {
 	w.begin()
-	if l, ok := r.(*io.LimitedReader); ok {
-		if src, ok := l.R.(rangeWriter); ok {
-			n, err := src.WriteNTo(w, l.N)
-			l.N -= n
-			return n, err
-		}
-	}
-	to, ok := w.ResponseWriter.(io.ReaderFrom)
+	limited, ok := r.(*io.LimitedReader)
 	if !ok {
 		return io.Copy(struct{ io.Writer }{w}, r)
 	}
-	left, src := int64(1<<63-1), r
-	limited, isLimited := r.(*io.LimitedReader)
-	if isLimited {
-		left, src = limited.N, limited.R
-	}
-	var total int64
-	for left > 0 {
-		piece := &io.LimitedReader{R: src, N: min(left, pieceSize)}
-		want := piece.N
-		w.move()
-		n, err := to.ReadFrom(piece)
-		total += n
-		left -= n
-		w.written += n
-		if isLimited {
+	switch src := limited.R.(type) {
+	case rangeWriter:
+		n, err := src.WriteNTo(w, limited.N)
+		limited.N -= n
+		return n, err
+	case *os.File:
+		// The kernel sends it if the answer goes to the connection as it is.
+		to, ok := w.ResponseWriter.(io.ReaderFrom)
+		if ok && w.direct && w.Header().Get("Content-Length") != "" {
+			n, err := w.sendFile(to, src, limited.N)
 			limited.N -= n
-		}
-		if err != nil || n < want {
-			return total, err
+			return n, err
 		}
 	}
-	return total, nil
+	return io.Copy(struct{ io.Writer }{w}, r)
+}
+
+// looks is how often in the stall time it is looked whether a client takes
+// anything of a file that the kernel sends.
+const looks = 4
+
+// sendFile sends the next n bytes of a file, or what it has. It gives the file to
+// the kernel in one go, since that is the fastest, and looks from time to time
+// whether anything has moved.
+func (w *movingWriter) sendFile(to io.ReaderFrom, f *os.File, n int64) (sent int64, err error) {
+	// What was written before must be gone: to does not tell when that fails.
+	w.move()
+	if err := w.control.Flush(); err != nil {
+		return 0, err
+	}
+	moved := time.Now()
+	defer func() { w.moved = time.Time{} }() // the deadline is nearer than move believes
+	for sent < n {
+		_ = w.control.SetWriteDeadline(time.Now().Add(w.stall / looks))
+		m, err := to.ReadFrom(&io.LimitedReader{R: f, N: n - sent})
+		sent += m
+		w.written += m
+		if m > 0 {
+			moved = time.Now()
+		}
+		stopped := errors.Is(err, os.ErrDeadlineExceeded)
+		switch {
+		case stopped && time.Since(moved) < w.stall:
+		case err != nil || m == 0:
+			return sent, err
+		}
+	}
+	return sent, nil
 }
 
 // SameOrigin says whether a browser sent a request from one of our own pages,

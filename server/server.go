@@ -85,7 +85,13 @@ func New(h http.Handler, opt Options) *Server {
 		ReadHeaderTimeout: min(opt.Stall, 30*time.Second),
 		IdleTimeout:       2 * time.Minute,
 		TLSConfig:         opt.TLS,
-		ErrorLog:          slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if _, ok := c.(*net.TCPConn); ok {
+				ctx = context.WithValue(ctx, directKey, true)
+			}
+			return ctx
+		},
+		ErrorLog: slog.NewLogLogger(opt.Logger.Handler(), slog.LevelDebug),
 	}
 	return s
 }

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -176,6 +177,68 @@ func TestStalledSenderIsCut(t *testing.T) {
 	var timeout net.Error
 	if err := <-got; !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Errorf("a stalled sender: %v", err)
+	}
+}
+
+// TestStalledReaderIsCut: a client who takes nothing of an answer is cut, and one
+// who is slow is not, however long it takes: with a file, which the kernel sends,
+// and with bytes that pass through the process.
+func TestStalledReaderIsCut(t *testing.T) {
+	const (
+		stall = 400 * time.Millisecond
+		size  = 24 << 20 // more than the buffers of both ends
+	)
+	name := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(name, make([]byte, size), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan error, 1)
+	addr, _, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		var in io.Reader = f
+		if r.URL.Path == "/bytes" {
+			in = struct{ io.Reader }{f}
+		}
+		_, err = io.CopyN(w, in, size)
+		got <- err
+	}, server.Options{Stall: stall})
+	for _, path := range []string{"/file", "/bytes"} {
+		dial := func() net.Conn {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			if err := c.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+			return c
+		}
+		slow, began := dial(), time.Now()
+		tick := time.NewTicker(stall / 10)
+		defer tick.Stop()
+		for range 40 { // all but the end, which has its place in the buffers
+			<-tick.C
+			if _, err := io.CopyN(io.Discard, slow, size/40); err != nil {
+				t.Fatalf("%s: a slow reader: %v", path, err)
+			}
+		}
+		if err := <-got; err != nil || time.Since(began) < 3*stall {
+			t.Errorf("%s: a slow reader: %v after %v", path, err, time.Since(began))
+		}
+		dial()
+		began = time.Now()
+		var timeout net.Error
+		if err := <-got; !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(began) > 3*stall {
+			t.Errorf("%s: a stalled reader: %v after %v", path, err, time.Since(began))
+		}
 	}
 }
 

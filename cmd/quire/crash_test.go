@@ -100,7 +100,7 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-func program(t *testing.T) string {
+func program(t testing.TB) string {
 	t.Helper()
 	bin, err := exec.LookPath("quire")
 	if err != nil {
@@ -109,7 +109,7 @@ func program(t *testing.T) string {
 	return bin
 }
 
-func newToken(t *testing.T, data string) string {
+func newToken(t testing.TB, data string) string {
 	t.Helper()
 	cmd := exec.Command(program(t), "token", "create", "--user", "admin", "--data", data)
 	out, err := cmd.Output()

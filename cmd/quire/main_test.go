@@ -28,7 +28,7 @@ import (
 // TestMain lets the tests run the real program: this test's own binary, under
 // its name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"quire": main})
+	testscript.Main(m, map[string]func(){"quire": main, "static": static})
 }
 
 // TestScripts runs the scripts in testdata/script, each with a server of its

@@ -33,7 +33,7 @@ import (
 
 // writeCert makes a certificate of its own for a host name and writes it to
 // cert.pem and key.pem, as a tool that renews does: beside, then renamed.
-func writeCert(t *testing.T, folder, host string, serial int64) *x509.CertPool {
+func writeCert(t testing.TB, folder, host string, serial int64) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -66,7 +66,7 @@ func writeCert(t *testing.T, folder, host string, serial int64) *x509.CertPool {
 }
 
 // freePort is a port that was free a moment ago.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,7 +78,7 @@ func freePort(t *testing.T) string {
 }
 
 // at is a client that finds every host at one address, and trusts a pool.
-func at(t *testing.T, addr string, pool *x509.CertPool) *http.Client {
+func at(t testing.TB, addr string, pool *x509.CertPool) *http.Client {
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", addr)

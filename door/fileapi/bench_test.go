@@ -124,34 +124,6 @@ func (f *fixture) uploadChunks(b *testing.B, c *http.Client, content []byte, pat
 	send(b, c, "POST", f.http.URL+"/api/v1/file/commit_chunked_upload?overwrite=true&upload_id="+id+"&path="+path, f.token, nil)
 }
 
-// BenchmarkDownload gets one large file that was uploaded in pieces, beside a
-// plain static file server.
-func BenchmarkDownload(b *testing.B) {
-	f := open(b)
-	c := client(1)
-	content := noise(big)
-	f.uploadChunks(b, c, content, "/big.bin")
-	plain := filepath.Join(b.TempDir(), "big.bin")
-	if err := os.WriteFile(plain, content, 0o600); err != nil {
-		b.Fatal(err)
-	}
-	static := serve(b, http.FileServer(http.Dir(filepath.Dir(plain))))
-	for b.Loop() {
-		var ours, theirs time.Duration
-		for range 6 { // in turns, so that noise hits both
-			t := time.Now()
-			fetch(b, c, f.http.URL+"/api/v1/file/get?path=/big.bin", f.token)
-			ours += time.Since(t)
-			t = time.Now()
-			fetch(b, c, static+"/big.bin", "")
-			theirs += time.Since(t)
-		}
-		b.ReportMetric(6*big/1e6/ours.Seconds(), "quire-MB/s")
-		b.ReportMetric(6*big/1e6/theirs.Seconds(), "static-MB/s")
-		b.ReportMetric(theirs.Seconds()/ours.Seconds(), "ratio")
-	}
-}
-
 // BenchmarkUpload puts large files, whole and in pieces, beside writing a file
 // of the same size with one fsync at the end.
 func BenchmarkUpload(b *testing.B) {

@@ -8,12 +8,76 @@ package migrations
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
 	"embed"
+	"errors"
 	"io"
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/pressly/goose/v3"
 )
+
+// What keeps a program from a database.
+var (
+	ErrNewer = errors.New("it was made by a newer version of this program: run that version, or restore a backup from before the upgrade")
+	ErrOlder = errors.New("its schema is that of an older version of this program: start the server once, which brings it up to date, or run the server's own version")
+	ErrEmpty = errors.New("nothing is kept in it yet: start the server once, or name the server's database")
+)
+
+// Up brings the schema of a database up to date, by the steps of its engine. A
+// newer schema is ErrNewer.
+func Up(ctx context.Context, db *sql.DB, engine goose.Dialect, steps fs.FS) error {
+	p, err := goose.NewProvider(engine, db, steps)
+	if err != nil {
+		return err
+	}
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > target {
+		return ErrNewer
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// countTable tells whether there is a table of versions.
+var countTable = map[goose.Dialect]string{
+	goose.DialectSQLite3:  "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '" + goose.DefaultTablename + "'",
+	goose.DialectPostgres: "SELECT count(to_regclass('" + goose.DefaultTablename + "'))",
+}
+
+// Check returns an error unless the schema of a database is up to date. It changes
+// nothing.
+func Check(ctx context.Context, db *sql.DB, engine goose.Dialect, steps fs.FS) error {
+	p, err := goose.NewProvider(engine, db, steps)
+	if err != nil {
+		return err
+	}
+	// The provider's own questions begin by making its table.
+	var tables, current int64
+	if err := db.QueryRowContext(ctx, countTable[engine]).Scan(&tables); err != nil {
+		return err
+	}
+	if tables == 0 {
+		return ErrEmpty
+	}
+	if err := db.QueryRowContext(ctx, "SELECT max(version_id) FROM "+goose.DefaultTablename).Scan(&current); err != nil {
+		return err
+	}
+	all := p.ListSources()
+	switch target := all[len(all)-1].Version; {
+	case current > target:
+		return ErrNewer
+	case current < target:
+		return ErrOlder
+	}
+	return nil
+}
 
 //go:embed sqlite/*.sql postgres/*.sql
 var steps embed.FS

@@ -62,19 +62,14 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) error {
 	}
 	db := stdlib.OpenDB(*config.Copy())
 	defer db.Close()
-	p, err := goose.NewProvider(goose.DialectPostgres, db, migrations.PostgreSQL())
-	if err != nil {
-		return err
-	}
-	current, target, err := p.GetVersions(ctx)
-	if err != nil {
-		return rights(err)
-	}
-	if current > target {
-		return errors.New("it was made by a newer version of this program: run that version, or restore a backup from before the upgrade")
-	}
-	_, err = p.Up(ctx)
-	return rights(err)
+	return rights(migrations.Up(ctx, db, goose.DialectPostgres, migrations.PostgreSQL()))
+}
+
+// checkSchema looks whether the schema is up to date.
+func checkSchema(ctx context.Context, config *pgx.ConnConfig) error {
+	db := stdlib.OpenDB(*config.Copy())
+	defer db.Close()
+	return wrap(migrations.Check(ctx, db, goose.DialectPostgres, migrations.PostgreSQL()))
 }
 
 // rights explains a refusal to change the schema.

@@ -51,6 +51,9 @@ type Options struct {
 	MaxConns int32
 	// Now is a clock to use instead of the database's, for tests.
 	Now func() time.Time
+	// Current opens a database only if its schema is up to date, and leaves it as
+	// it is: for what is not a server.
+	Current bool
 }
 
 const (
@@ -96,7 +99,11 @@ func Open(ctx context.Context, url string, opt Options) (*Driver, error) {
 	if err := check(ctx, each, opt.Now == nil); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, each); err != nil {
+	if opt.Current {
+		if err := checkSchema(ctx, each); err != nil {
+			return nil, fmt.Errorf("the database cannot be used: %w", err)
+		}
+	} else if err := migrate(ctx, each); err != nil {
 		return nil, fmt.Errorf("the database cannot be brought up to date: %w", err)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)

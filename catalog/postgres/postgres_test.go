@@ -2,11 +2,15 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/catalog/catalogtest"
+	"github.com/quire-docs/quire/catalog/migrations"
 	"github.com/quire-docs/quire/catalog/postgres"
 	"github.com/quire-docs/quire/catalog/postgres/postgrestest"
 )
@@ -67,5 +71,50 @@ func TestSuite(t *testing.T) {
 				return open(t, at, postgres.Options{}), open(t, at, postgres.Options{})
 			})
 		})
+	}
+}
+
+// TestCurrent: what is not a server leaves the schema as it is, and does without
+// the database.
+func TestCurrent(t *testing.T) {
+	s, err := server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at, err := s.New(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(want error) {
+		t.Helper()
+		if d, err := postgres.Open(t.Context(), at, postgres.Options{Current: true}); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+			if d != nil {
+				d.Close()
+			}
+		}
+	}
+	refused(migrations.ErrEmpty)
+	if tables, _, err := postgres.Look(t.Context(), at); err != nil || tables {
+		t.Errorf("the empty database has tables now: %v, %v", tables, err)
+	}
+	open(t, at, postgres.Options{}).Close()
+	open(t, at, postgres.Options{Current: true}).Close()
+	c, err := pgx.Connect(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	for _, test := range []struct {
+		change string
+		want   error
+	}{
+		{"INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)", migrations.ErrNewer},
+		{"DELETE FROM goose_db_version WHERE version_id > 1", migrations.ErrOlder},
+	} {
+		if _, err := c.Exec(t.Context(), test.change); err != nil {
+			t.Fatal(err)
+		}
+		refused(test.want)
 	}
 }

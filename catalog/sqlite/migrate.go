@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/pressly/goose/v3"
@@ -30,17 +29,15 @@ func migrate(ctx context.Context, path string) error {
 		return err
 	}
 	defer db.Close()
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, migrations.SQLite())
+	return wrap(migrations.Up(ctx, db, goose.DialectSQLite3, migrations.SQLite()))
+}
+
+// check looks whether the schema is up to date.
+func check(ctx context.Context, path string) error {
+	db, err := sql.Open("sqlite", dsn(path, true))
 	if err != nil {
 		return err
 	}
-	current, target, err := p.GetVersions(ctx)
-	if err != nil {
-		return wrap(err)
-	}
-	if current > target {
-		return errors.New("it was made by a newer version of this program: run that version, or restore a backup from before the upgrade")
-	}
-	_, err = p.Up(ctx)
-	return wrap(err)
+	defer db.Close()
+	return wrap(migrations.Check(ctx, db, goose.DialectSQLite3, migrations.SQLite()))
 }

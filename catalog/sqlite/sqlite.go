@@ -52,9 +52,19 @@ const minVersion = "3.51.3"
 // busyTimeout is how long a transaction waits for another process.
 const busyTimeout = 30 * time.Second
 
+// Options are the settings of a Driver. The zero value is good.
+type Options struct {
+	// Now is a clock to use instead of the system's, for tests.
+	Now func() time.Time
+	// Current opens a database only if its schema is up to date, and leaves it as
+	// it is: for what is not the server.
+	Current bool
+}
+
 // Open opens the database in a file, which it makes if there is none, and
-// brings its schema up to date. now is the clock; nil is the system's.
-func Open(ctx context.Context, path string, now func() time.Time) (*Driver, error) {
+// brings its schema up to date.
+func Open(ctx context.Context, path string, opt Options) (*Driver, error) {
+	now := opt.Now
 	if now == nil {
 		now = time.Now
 	}
@@ -62,7 +72,11 @@ func Open(ctx context.Context, path string, now func() time.Time) (*Driver, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, path); err != nil {
+	if opt.Current {
+		if err := check(ctx, path); err != nil {
+			return nil, fmt.Errorf("the catalog %s cannot be used: %w", filepath.Base(path), err)
+		}
+	} else if err := migrate(ctx, path); err != nil {
 		return nil, fmt.Errorf("the catalog %s cannot be brought up to date: %w", filepath.Base(path), err)
 	}
 	d := &Driver{

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/quire-docs/quire"
 	"github.com/quire-docs/quire/catalog"
 	"github.com/quire-docs/quire/catalog/catalogtest"
+	"github.com/quire-docs/quire/catalog/migrations"
 	"github.com/quire-docs/quire/catalog/sqlite"
 )
 
@@ -26,7 +28,7 @@ func TestSuite(t *testing.T) {
 
 func open(t testing.TB, path string) *sqlite.Driver {
 	t.Helper()
-	d, err := sqlite.Open(context.Background(), path, nil)
+	d, err := sqlite.Open(context.Background(), path, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +41,7 @@ func TestOpenAtOnce(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 4 {
 		wait.Go(func() {
-			d, err := sqlite.Open(context.Background(), path, nil)
+			d, err := sqlite.Open(context.Background(), path, sqlite.Options{})
 			if err != nil {
 				t.Error(err)
 				return
@@ -99,12 +101,43 @@ func TestNewerSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.Close()
-	if d, err := sqlite.Open(context.Background(), path, nil); err == nil || !strings.Contains(err.Error(), "newer version") {
-		t.Errorf("%v", err)
-		if d != nil {
-			d.Close()
+	for _, current := range []bool{false, true} {
+		if d, err := sqlite.Open(context.Background(), path, sqlite.Options{Current: current}); !errors.Is(err, migrations.ErrNewer) {
+			t.Errorf("current %v: %v", current, err)
+			if d != nil {
+				d.Close()
+			}
 		}
 	}
+}
+
+// TestCurrent: what is not the server leaves a schema as it is, and does without
+// the database.
+func TestCurrent(t *testing.T) {
+	ctx := t.Context()
+	folder := t.TempDir()
+	empty, older := filepath.Join(folder, "empty.db"), filepath.Join(folder, "older.db")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	unpack(t, "testdata/schema-1.db.gz", older)
+	for path, want := range map[string]error{empty: migrations.ErrEmpty, older: migrations.ErrOlder} {
+		if d, err := sqlite.Open(ctx, path, sqlite.Options{Current: true}); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+			if d != nil {
+				d.Close()
+			}
+		}
+	}
+	if got := schema(t, older); got != 1 {
+		t.Errorf("the older one is at schema %d now", got)
+	}
+	open(t, older).Close()
+	d, err := sqlite.Open(ctx, older, sqlite.Options{Current: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
 }
 
 func TestNotADatabase(t *testing.T) {
@@ -112,7 +145,7 @@ func TestNotADatabase(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 1000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if d, err := sqlite.Open(context.Background(), path, nil); err == nil {
+	if d, err := sqlite.Open(context.Background(), path, sqlite.Options{}); err == nil {
 		d.Close()
 		t.Error("it was opened")
 	}

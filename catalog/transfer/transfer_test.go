@@ -48,7 +48,7 @@ func serverAndDatabase(t *testing.T) (*postgrestest.Server, *postgres.Driver) {
 
 func file(t *testing.T) *sqlite.Driver {
 	t.Helper()
-	d, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "catalog.db"), nil)
+	d, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "catalog.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func (d *destination) surveyCatalog(ctx context.Context) (begun *arrival, err er
 
 // factsOf reads the facts of a place out of a catalog that is a file.
 func factsOf(ctx context.Context, s *storage) (facts map[string]string, err error) {
-	driver, err := s.catalog(ctx, filepath.Join(s.Data, "catalog.db"))
+	driver, err := s.catalog(ctx, filepath.Join(s.Data, "catalog.db"), false)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func (d *destination) begin(ctx context.Context, records, segments bool) error {
 		return &settingError{"data", err.Error()}
 	}
 	if records {
-		if d.driver, err = d.storage.catalog(ctx, filepath.Join(d.Data, "catalog.db")); err != nil {
+		if d.driver, err = d.storage.catalog(ctx, filepath.Join(d.Data, "catalog.db"), false); err != nil {
 			return err
 		}
 		d.cat = catalog.New(d.driver)

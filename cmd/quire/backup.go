@@ -278,9 +278,9 @@ func (c *backupCmd) snapshot(ctx context.Context, a *app, o *opened, file string
 		if err := sqlite.Snapshot(ctx, filepath.Join(c.Data, "catalog.db"), file); err != nil {
 			return nil, err
 		}
-		return sqlite.Open(ctx, file, nil)
+		return sqlite.Open(ctx, file, sqlite.Options{})
 	}
-	if d, err = sqlite.Open(ctx, file, nil); err != nil {
+	if d, err = sqlite.Open(ctx, file, sqlite.Options{}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -393,7 +393,7 @@ func (c *backupCmd) tidy(keep string) error {
 // prune deletes the segments that the backup does not name any more.
 func (c *backupCmd) prune(ctx context.Context, file string, target *blob.Store) (deleted int64, err error) {
 	// Opening it for reading changes nothing in the file.
-	d, err := sqlite.Open(ctx, file, nil)
+	d, err := sqlite.Open(ctx, file, sqlite.Options{})
 	if err != nil {
 		return 0, err
 	}

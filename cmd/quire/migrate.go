@@ -77,7 +77,7 @@ func (m *migration) open() (err error) {
 	if _, err := os.Stat(db); errors.Is(err, os.ErrNotExist) && s.Catalog == "" {
 		return &settingError{"data", fmt.Sprintf("%s has no documents: name the server's data folder", s.Data)}
 	}
-	if m.driver, err = s.catalog(m.a.ctx, db); err != nil {
+	if m.driver, err = s.catalog(m.a.ctx, db, m.c.DryRun); err != nil {
 		return err
 	}
 	m.cat = catalog.New(m.driver)

@@ -232,7 +232,7 @@ func TestMigrateDamaged(t *testing.T) {
 func TestMigrateChanged(t *testing.T) {
 	e := startEngines(t)
 	p, _ := e.occupied(false, false, 60)
-	d, err := sqlite.Open(t.Context(), filepath.Join(p.data, "catalog.db"), nil)
+	d, err := sqlite.Open(t.Context(), filepath.Join(p.data, "catalog.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestMigrateChanged(t *testing.T) {
 func TestMovedWhileServed(t *testing.T) {
 	p := &place{e: &realEngines{t: t, s3: new(s3test.Server)}, name: "one", data: t.TempDir()}
 	s := p.serve()
-	d, err := sqlite.Open(t.Context(), filepath.Join(p.data, "catalog.db"), nil)
+	d, err := sqlite.Open(t.Context(), filepath.Join(p.data, "catalog.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

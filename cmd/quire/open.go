@@ -56,7 +56,7 @@ func (s *storage) open(ctx context.Context, self *node, log *slog.Logger, opt li
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return nil, &settingError{"data", err.Error()}
 	}
-	driver, err := s.catalog(ctx, db)
+	driver, err := s.catalog(ctx, db, self == nil)
 	if err != nil {
 		return nil, err
 	}
@@ -88,15 +88,16 @@ func (s *storage) open(ctx context.Context, self *node, log *slog.Logger, opt li
 	return o, nil
 }
 
-// catalog opens what keeps the records.
-func (s *storage) catalog(ctx context.Context, file string) (catalog.Driver, error) {
+// catalog opens what keeps the records, and brings its schema up to date; with
+// current it must be already.
+func (s *storage) catalog(ctx context.Context, file string, current bool) (catalog.Driver, error) {
 	if s.Catalog == "" {
-		return sqlite.Open(ctx, file, nil)
+		return sqlite.Open(ctx, file, sqlite.Options{Current: current})
 	}
 	if !strings.HasPrefix(s.Catalog, "postgres://") && !strings.HasPrefix(s.Catalog, "postgresql://") {
 		return nil, &settingError{"catalog", "write it like postgres://user:password@host:5432/name"}
 	}
-	d, err := postgres.Open(ctx, s.Catalog, postgres.Options{})
+	d, err := postgres.Open(ctx, s.Catalog, postgres.Options{Current: current})
 	if err != nil {
 		return nil, &settingError{"catalog", err.Error()}
 	}

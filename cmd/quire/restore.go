@@ -113,7 +113,7 @@ func (c *restoreCmd) openCatalog(ctx context.Context, m manifest) (cat *catalog.
 	}
 	work := filepath.Join(folder, "catalog.db")
 	if err = copyFile(file, work); err == nil {
-		d, err = sqlite.Open(ctx, work, nil)
+		d, err = sqlite.Open(ctx, work, sqlite.Options{})
 	}
 	if err != nil {
 		return nil, nil, nil, errors.Join(err, os.RemoveAll(folder))

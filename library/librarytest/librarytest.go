@@ -138,7 +138,7 @@ func (p *Place) Open(now func() time.Time) *Store {
 	s := new(Store)
 	var err error
 	if p.Local() {
-		s.Records, err = sqlite.Open(ctx, filepath.Join(p.local, "catalog.db"), now)
+		s.Records, err = sqlite.Open(ctx, filepath.Join(p.local, "catalog.db"), sqlite.Options{Now: now})
 	} else {
 		s.Records, err = postgres.Open(ctx, p.database, postgres.Options{Now: now})
 	}

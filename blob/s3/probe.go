@@ -26,18 +26,22 @@ func (d *Driver) probe(ctx context.Context) error {
 		}
 		break
 	}
-	name := d.at.Prefix + probeName + string(blob.NewKey())
+	var name string
 	const text = "quire writes, reads and deletes this object when it starts\n"
-	put := func() error {
+	put := func(ctx context.Context) error {
 		o := minio.PutObjectOptions{ServerSideEncryption: d.sse, DisableContentSha256: true, UserMetadata: map[string]string{"x-amz-checksum-crc32c": checksum([]byte(text))}}
 		o.SetMatchETagExcept("*")
 		_, err := d.core.PutObject(ctx, d.at.Bucket, name, strings.NewReader(text), int64(len(text)), "", "", o)
 		return err
 	}
-	if err := put(); err != nil {
+	err = d.repeat(ctx, func(ctx context.Context) error {
+		name = d.at.Prefix + probeName + string(blob.NewKey()) // the last may have been stored after all
+		return put(ctx)
+	})
+	if err != nil {
 		return d.diagnose(ctx, "write", err)
 	}
-	err = put()
+	err = put(ctx)
 	got, rerr := d.readSmall(ctx, name)
 	if derr := d.core.RemoveObject(ctx, d.at.Bucket, name, minio.RemoveObjectOptions{}); derr != nil {
 		return d.diagnose(ctx, "delete", derr)
@@ -116,7 +120,10 @@ func (d *Driver) Claim(ctx context.Context, id string) (err error) {
 		text := blob.ClaimText(id)
 		o := minio.PutObjectOptions{ServerSideEncryption: d.sse, DisableContentSha256: true, ContentType: "text/plain", UserMetadata: map[string]string{"x-amz-checksum-crc32c": checksum([]byte(text))}}
 		o.SetMatchETagExcept("*")
-		_, err = d.core.PutObject(ctx, d.at.Bucket, name, strings.NewReader(text), int64(len(text)), "", "", o)
+		err = d.repeat(ctx, func(ctx context.Context) error {
+			_, err := d.core.PutObject(ctx, d.at.Bucket, name, strings.NewReader(text), int64(len(text)), "", "", o)
+			return err
+		})
 		if err != nil && code(err) != "PreconditionFailed" {
 			return fmt.Errorf("blob: claim: %w", d.explain(ctx, err))
 		}

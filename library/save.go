@@ -210,9 +210,11 @@ func (l *Library) take(ctx context.Context, body io.Reader) (fresh, error) {
 }
 
 // readHead reads up to one byte more than goes into the catalog. What it
-// allocates follows what has come, not what was announced.
+// allocates follows what has come, not what was announced, from a size on that
+// holds most of what is small.
 func readHead(r io.Reader) ([]byte, error) {
 	var b bytes.Buffer
+	b.Grow(4<<10 + bytes.MinRead)
 	_, err := io.Copy(&b, io.LimitReader(r, quire.InlineMax+1))
 	return b.Bytes(), err
 }

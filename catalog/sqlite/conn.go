@@ -18,6 +18,7 @@ type conn struct {
 	stmts map[string]driver.Stmt
 	now   time.Time // of the running transaction
 	named []driver.NamedValue
+	row   []driver.Value // where collect reads one
 	// failed is the first error of the running transaction's statements. After
 	// some errors the engine has rolled back by itself, and a statement that
 	// came next would be a transaction of its own.
@@ -135,24 +136,30 @@ func (c *conn) collect(query string, args []any) (values []driver.Value, width i
 	}
 	defer rows.Close()
 	width = len(rows.Columns())
+	if len(c.row) < width {
+		c.row = make([]driver.Value, width)
+	}
+	row := c.row[:width]
 	for {
-		at := len(values)
-		values = append(values, make([]driver.Value, width)...)
-		switch err := rows.Next(values[at:]); err {
+		switch err := rows.Next(row); err {
 		case nil:
 		case io.EOF:
-			return values[:at], width, nil
+			return values, width, nil
 		default:
 			return nil, 0, wrap(err)
 		}
-		for i, v := range values[at:] {
+		if values == nil {
+			values = make([]driver.Value, 0, width) // most have one row
+		}
+		for _, v := range row {
 			switch v.(type) {
 			case string, int64, []byte:
 			case nil: // no column is NULL: this is how an empty BLOB comes
-				values[at+i] = []byte{}
+				v = []byte{}
 			default:
 				return nil, 0, fmt.Errorf("sqlite: a column of type %T", v)
 			}
+			values = append(values, v)
 		}
 	}
 }

@@ -14,15 +14,11 @@ import (
 // keeps other processes out meanwhile: SQLite's own locks, so that it is let go
 // when the process dies.
 func migrate(ctx context.Context, path string) error {
-	lock, err := connect(dsn(path+".lock", false))
+	lock, err := exclusive(path+".lock", busyTimeout)
 	if err != nil {
-		return err
-	}
-	defer lock.close()
-	if _, err := lock.exec("BEGIN EXCLUSIVE"); err != nil {
 		return fmt.Errorf("another process is at it: %w", err)
 	}
-	defer lock.exec("ROLLBACK") // nothing was written: it only held the lock
+	defer release(lock)
 
 	db, err := sql.Open("sqlite", dsn(path, false))
 	if err != nil {

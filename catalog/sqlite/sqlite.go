@@ -136,6 +136,10 @@ func dsn(path string, readOnly bool) string {
 	} else {
 		q.Add("_pragma", "cache_size(-16384)")
 	}
+	return location(path, q)
+}
+
+func location(path string, q url.Values) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 

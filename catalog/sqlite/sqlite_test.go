@@ -37,25 +37,27 @@ func open(t testing.TB, path string) *sqlite.Driver {
 
 // TestOpenAtOnce: several processes that start on a new file all find it whole.
 func TestOpenAtOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "catalog.db")
-	var wait sync.WaitGroup
-	for range 4 {
-		wait.Go(func() {
-			d, err := sqlite.Open(context.Background(), path, sqlite.Options{})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if err := catalog.New(d).View(context.Background(), func(tx *catalog.Tx) error {
-				_, err := tx.Sites()
-				return err
-			}); err != nil {
-				t.Error(err)
-			}
-			d.Close()
-		})
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "catalog.db")
+		var wait sync.WaitGroup
+		for range 8 {
+			wait.Go(func() {
+				d, err := sqlite.Open(context.Background(), path, sqlite.Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := catalog.New(d).View(context.Background(), func(tx *catalog.Tx) error {
+					_, err := tx.Sites()
+					return err
+				}); err != nil {
+					t.Error(err)
+				}
+				d.Close()
+			})
+		}
+		wait.Wait()
 	}
-	wait.Wait()
 }
 
 // TestSettings: what makes a commit durable is set, and not left to defaults.

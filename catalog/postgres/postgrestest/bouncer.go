@@ -32,10 +32,14 @@ func (s *Server) StartBouncer() (*Bouncer, error) {
 			return nil, errors.New("PgBouncer is missing: install it (apt-get install pgbouncer) and run the test again")
 		}
 	}
-	b := &Bouncer{folder: filepath.Join(s.folder, "bouncer"), done: make(chan error, 1)}
-	if err := os.Mkdir(b.folder, 0o755); err != nil {
+	folder, err := os.MkdirTemp(s.folder, "bouncer")
+	if err == nil {
+		err = os.Chmod(folder, 0o755) // it may run as another user
+	}
+	if err != nil {
 		return nil, err
 	}
+	b := &Bouncer{folder: folder, done: make(chan error, 1)}
 	files := map[string]string{
 		"users": `"quire" ""` + "\n",
 		"ini": fmt.Sprintf(`[databases]

@@ -276,22 +276,20 @@ type rangeWriter interface {
 // without passing through this process.
 func (w *movingWriter) ReadFrom(r io.Reader) (int64, error) {
 	w.begin()
-	limited, ok := r.(*io.LimitedReader)
-	if !ok {
-		return io.Copy(struct{ io.Writer }{w}, r)
-	}
-	switch src := limited.R.(type) {
-	case rangeWriter:
-		n, err := src.WriteNTo(w, limited.N)
-		limited.N -= n
-		return n, err
-	case *os.File:
-		// The kernel sends it if the answer goes to the connection as it is.
-		to, ok := w.ResponseWriter.(io.ReaderFrom)
-		if ok && w.direct && w.Header().Get("Content-Length") != "" {
-			n, err := w.sendFile(to, src, limited.N)
+	if limited, ok := r.(*io.LimitedReader); ok {
+		switch src := limited.R.(type) {
+		case rangeWriter:
+			n, err := src.WriteNTo(w, limited.N)
 			limited.N -= n
 			return n, err
+		case *os.File:
+			// The kernel sends it if the answer goes to the connection as it is.
+			to, ok := w.ResponseWriter.(io.ReaderFrom)
+			if ok && w.direct && w.Header().Get("Content-Length") != "" {
+				n, err := w.sendFile(to, src, limited.N)
+				limited.N -= n
+				return n, err
+			}
 		}
 	}
 	return io.Copy(struct{ io.Writer }{w}, r)
@@ -320,10 +318,10 @@ func (w *movingWriter) sendFile(to io.ReaderFrom, f *os.File, n int64) (sent int
 		if m > 0 {
 			moved = time.Now()
 		}
-		stopped := errors.Is(err, os.ErrDeadlineExceeded)
-		switch {
-		case stopped && time.Since(moved) < w.stall:
-		case err != nil || m == 0:
+		if errors.Is(err, os.ErrDeadlineExceeded) && time.Since(moved) < w.stall {
+			continue
+		}
+		if err != nil || m == 0 {
 			return sent, err
 		}
 	}

@@ -171,10 +171,7 @@ func (s *suite) deleting() {
 	key := s.put(s.a, []byte("c"))
 	var wg sync.WaitGroup
 	for i := range 8 {
-		d := s.a
-		if i%2 == 1 {
-			d = s.b
-		}
+		d := s.either(i)
 		wg.Go(func() {
 			if err := d.Delete(s.ctx, key); err != nil {
 				s.Errorf("concurrent Delete: %v", err)

@@ -72,6 +72,14 @@ type suite struct {
 	ctx  context.Context
 }
 
+// either gives the two drivers in turn.
+func (s *suite) either(i int) blob.Driver {
+	if i%2 == 1 {
+		return s.b
+	}
+	return s.a
+}
+
 // put stores b under a new key by d, or ends the test.
 func (s *suite) put(d blob.Driver, content []byte) blob.Key {
 	s.Helper()

@@ -89,10 +89,7 @@ func (s *suite) concurrentCreators() {
 		start := make(chan struct{})
 		var wg sync.WaitGroup
 		for i := range creators {
-			d := s.a
-			if i%2 == 1 {
-				d = s.b
-			}
+			d := s.either(i)
 			wg.Go(func() {
 				<-start
 				errs[i] = s.tryPut(s.ctx, d, key, bytes.NewReader(Bytes(uint64(i), 1000+i)))
@@ -227,10 +224,7 @@ func (s *suite) concurrentWriters() {
 	var wg sync.WaitGroup
 	keys := make([][each]blob.Key, writers)
 	for i := range writers {
-		d := s.a
-		if i%2 == 1 {
-			d = s.b
-		}
+		d := s.either(i)
 		wg.Go(func() {
 			for j := range each {
 				keys[i][j] = blob.NewKey()
@@ -256,10 +250,7 @@ func (s *suite) concurrentWriters() {
 func (s *suite) putBesideDeletes() {
 	var wg sync.WaitGroup
 	for i := range 4 {
-		d := s.a
-		if i%2 == 1 {
-			d = s.b
-		}
+		d := s.either(i)
 		wg.Go(func() {
 			for range 100 {
 				key := blob.NewKey()

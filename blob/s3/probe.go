@@ -26,22 +26,16 @@ func (d *Driver) probe(ctx context.Context) error {
 		}
 		break
 	}
-	var name string
 	const text = "quire writes, reads and deletes this object when it starts\n"
-	put := func(ctx context.Context) error {
-		o := minio.PutObjectOptions{ServerSideEncryption: d.sse, DisableContentSha256: true, UserMetadata: map[string]string{"x-amz-checksum-crc32c": checksum([]byte(text))}}
-		o.SetMatchETagExcept("*")
-		_, err := d.core.PutObject(ctx, d.at.Bucket, name, strings.NewReader(text), int64(len(text)), "", "", o)
-		return err
-	}
+	var name string
 	err = d.repeat(ctx, func(ctx context.Context) error {
 		name = d.at.Prefix + probeName + string(blob.NewKey()) // the last may have been stored after all
-		return put(ctx)
+		return d.putSmall(ctx, name, text)
 	})
 	if err != nil {
 		return d.diagnose(ctx, "write", err)
 	}
-	err = put(ctx)
+	err = d.putSmall(ctx, name, text)
 	got, rerr := d.readSmall(ctx, name)
 	if derr := d.core.RemoveObject(ctx, d.at.Bucket, name, minio.RemoveObjectOptions{}); derr != nil {
 		return d.diagnose(ctx, "delete", derr)
@@ -57,6 +51,17 @@ func (d *Driver) probe(ctx context.Context) error {
 		return d.diagnose(ctx, "write", err)
 	}
 	return nil
+}
+
+// putSmall makes an object with a text, unless there is one of that name.
+func (d *Driver) putSmall(ctx context.Context, name, text string) error {
+	o := minio.PutObjectOptions{
+		ServerSideEncryption: d.sse, DisableContentSha256: true, ContentType: "text/plain",
+		UserMetadata: map[string]string{"x-amz-checksum-crc32c": checksum([]byte(text))},
+	}
+	o.SetMatchETagExcept("*")
+	_, err := d.core.PutObject(ctx, d.at.Bucket, name, strings.NewReader(text), int64(len(text)), "", "", o)
+	return err
 }
 
 func (d *Driver) readSmall(ctx context.Context, name string) (string, error) {
@@ -118,12 +123,7 @@ func (d *Driver) Claim(ctx context.Context, id string) (err error) {
 			return fmt.Errorf("blob: claim: %w", d.explain(ctx, err))
 		}
 		text := blob.ClaimText(id)
-		o := minio.PutObjectOptions{ServerSideEncryption: d.sse, DisableContentSha256: true, ContentType: "text/plain", UserMetadata: map[string]string{"x-amz-checksum-crc32c": checksum([]byte(text))}}
-		o.SetMatchETagExcept("*")
-		err = d.repeat(ctx, func(ctx context.Context) error {
-			_, err := d.core.PutObject(ctx, d.at.Bucket, name, strings.NewReader(text), int64(len(text)), "", "", o)
-			return err
-		})
+		err = d.repeat(ctx, func(ctx context.Context) error { return d.putSmall(ctx, name, text) })
 		if err != nil && code(err) != "PreconditionFailed" {
 			return fmt.Errorf("blob: claim: %w", d.explain(ctx, err))
 		}

@@ -27,10 +27,22 @@ var (
 	ErrEmpty = errors.New("nothing is kept in it yet: start the server once, or name the server's database")
 )
 
-// Up brings the schema of a database up to date, by the steps of its engine. A
-// newer schema is ErrNewer.
-func Up(ctx context.Context, db *sql.DB, engine goose.Dialect, steps fs.FS) error {
-	p, err := goose.NewProvider(engine, db, steps)
+// Engine is a kind of database, with the steps in its words.
+type Engine struct {
+	Steps   fs.FS
+	dialect goose.Dialect
+	tables  string // asks how many tables of versions there are
+}
+
+// The engines.
+var (
+	SQLite     = Engine{sub("sqlite"), goose.DialectSQLite3, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '" + goose.DefaultTablename + "'"}
+	PostgreSQL = Engine{dialect{sub("sqlite"), sub("postgres")}, goose.DialectPostgres, "SELECT count(to_regclass('" + goose.DefaultTablename + "'))"}
+)
+
+// Up brings the schema of a database up to date. A newer schema is ErrNewer.
+func (e Engine) Up(ctx context.Context, db *sql.DB) error {
+	p, err := goose.NewProvider(e.dialect, db, e.Steps)
 	if err != nil {
 		return err
 	}
@@ -45,22 +57,16 @@ func Up(ctx context.Context, db *sql.DB, engine goose.Dialect, steps fs.FS) erro
 	return err
 }
 
-// countTable tells whether there is a table of versions.
-var countTable = map[goose.Dialect]string{
-	goose.DialectSQLite3:  "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '" + goose.DefaultTablename + "'",
-	goose.DialectPostgres: "SELECT count(to_regclass('" + goose.DefaultTablename + "'))",
-}
-
-// Check returns an error unless the schema of a database is up to date. It changes
-// nothing.
-func Check(ctx context.Context, db *sql.DB, engine goose.Dialect, steps fs.FS) error {
-	p, err := goose.NewProvider(engine, db, steps)
+// Check returns ErrEmpty, ErrOlder or ErrNewer unless the schema of a database is up
+// to date. It changes nothing.
+func (e Engine) Check(ctx context.Context, db *sql.DB) error {
+	p, err := goose.NewProvider(e.dialect, db, e.Steps)
 	if err != nil {
 		return err
 	}
 	// The provider's own questions begin by making its table.
 	var tables, current int64
-	if err := db.QueryRowContext(ctx, countTable[engine]).Scan(&tables); err != nil {
+	if err := db.QueryRowContext(ctx, e.tables).Scan(&tables); err != nil {
 		return err
 	}
 	if tables == 0 {
@@ -81,12 +87,6 @@ func Check(ctx context.Context, db *sql.DB, engine goose.Dialect, steps fs.FS) e
 
 //go:embed sqlite/*.sql postgres/*.sql
 var steps embed.FS
-
-// SQLite returns the steps for SQLite.
-func SQLite() fs.FS { return sub("sqlite") }
-
-// PostgreSQL returns the steps for PostgreSQL.
-func PostgreSQL() fs.FS { return dialect{sub("sqlite"), sub("postgres")} }
 
 func sub(dir string) fs.FS {
 	f, err := fs.Sub(steps, dir)

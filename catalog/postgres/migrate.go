@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
 
 	"github.com/quire-docs/quire/catalog/migrations"
 )
@@ -62,14 +61,14 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) error {
 	}
 	db := stdlib.OpenDB(*config.Copy())
 	defer db.Close()
-	return rights(migrations.Up(ctx, db, goose.DialectPostgres, migrations.PostgreSQL()))
+	return rights(migrations.PostgreSQL.Up(ctx, db))
 }
 
 // checkSchema looks whether the schema is up to date.
 func checkSchema(ctx context.Context, config *pgx.ConnConfig) error {
 	db := stdlib.OpenDB(*config.Copy())
 	defer db.Close()
-	return wrap(migrations.Check(ctx, db, goose.DialectPostgres, migrations.PostgreSQL()))
+	return wrap(migrations.PostgreSQL.Check(ctx, db))
 }
 
 // rights explains a refusal to change the schema.

@@ -63,6 +63,20 @@ func open(t testing.TB, at string, opt postgres.Options) *postgres.Driver {
 	return d
 }
 
+// empty is the URL of a new database with nothing in it.
+func empty(t testing.TB) string {
+	t.Helper()
+	s, err := server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at, err := s.New(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
 func TestSuite(t *testing.T) {
 	for name, more := range map[string]string{"exec": "", "prepared": "&default_query_exec_mode=cache_statement"} {
 		t.Run(name, func(t *testing.T) {
@@ -77,14 +91,7 @@ func TestSuite(t *testing.T) {
 // TestCurrent: what is not a server leaves the schema as it is, and does without
 // the database.
 func TestCurrent(t *testing.T) {
-	s, err := server()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, at, err := s.New(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	at := empty(t)
 	refused := func(want error) {
 		t.Helper()
 		if d, err := postgres.Open(t.Context(), at, postgres.Options{Current: true}); !errors.Is(err, want) {

@@ -33,15 +33,7 @@ func TestDescribe(t *testing.T) {
 // TestLook: it tells an empty database from one of an installation and from one of
 // something else, and leaves each as it was.
 func TestLook(t *testing.T) {
-	s, err := server()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, at, err := s.New(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at += "&pool_max_conns=3"
+	at := empty(t) + "&pool_max_conns=3"
 	for range 2 {
 		if tables, facts, err := postgres.Look(t.Context(), at); err != nil || tables || facts != nil {
 			t.Errorf("an empty database: %v, %v, %v", tables, facts, err)
@@ -58,10 +50,7 @@ func TestLook(t *testing.T) {
 	if _, facts, err := postgres.Look(t.Context(), at); err != nil || facts["id"] != "x" {
 		t.Errorf("one of an installation: %v, %v", facts, err)
 	}
-	_, other, err := s.New(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	other := empty(t)
 	c, err := pgx.Connect(t.Context(), other)
 	if err != nil {
 		t.Fatal(err)

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 
-	"github.com/pressly/goose/v3"
-
 	"github.com/quire-docs/quire/catalog/migrations"
 )
 
@@ -25,7 +23,7 @@ func migrate(ctx context.Context, path string) error {
 		return err
 	}
 	defer db.Close()
-	return wrap(migrations.Up(ctx, db, goose.DialectSQLite3, migrations.SQLite()))
+	return wrap(migrations.SQLite.Up(ctx, db))
 }
 
 // check looks whether the schema is up to date.
@@ -35,5 +33,5 @@ func check(ctx context.Context, path string) error {
 		return err
 	}
 	defer db.Close()
-	return wrap(migrations.Check(ctx, db, goose.DialectSQLite3, migrations.SQLite()))
+	return wrap(migrations.SQLite.Check(ctx, db))
 }

@@ -59,7 +59,7 @@ func file(t *testing.T) *sqlite.Driver {
 // created are the tables that the steps of the schema make, by their text.
 func created(t *testing.T) (names []string) {
 	t.Helper()
-	steps := migrations.SQLite()
+	steps := migrations.SQLite.Steps
 	files, err := fs.Glob(steps, "*.sql")
 	if err != nil {
 		t.Fatal(err)

@@ -12,9 +12,7 @@ import (
 // TestBrowser runs the tests of the web application: a real Chromium on the real
 // program.
 func TestBrowser(t *testing.T) {
-	if testing.Short() {
-		t.Skip("they take minutes, too long for -short; CI runs them in the run without")
-	}
+	needs.Time(t)
 	browser := needs.Chromium(t)
 	folder := needs.Node(t, "../../door/web/e2e")
 	bin, err := exec.LookPath("quire")

@@ -22,6 +22,7 @@ import (
 
 	"github.com/quire-docs/quire/blob/s3/s3test"
 	"github.com/quire-docs/quire/catalog/postgres/postgrestest"
+	"github.com/quire-docs/quire/internal/needs"
 )
 
 // cluster is three nodes on one PostgreSQL and one bucket, behind a proxy that
@@ -378,9 +379,7 @@ var clusterTime = flag.Duration("cluster", 20*time.Second, "how long TestCluster
 // or the bucket is away, everybody is told so, nothing is lost, and afterwards all
 // is as before.
 func TestCluster(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes a minute, too long for -short; CI runs it in the run without")
-	}
+	needs.Time(t)
 	c := startCluster(t)
 	leases := c.leases(4)
 	locks := c.lockers("nodes are killed", 4)

@@ -159,9 +159,7 @@ func bombed(t *testing.T) []byte {
 // every poisoned one fails with a reason; nothing is left behind.
 func TestConversions(t *testing.T) {
 	needs.Program(t, "soffice")
-	if testing.Short() {
-		t.Skip("it takes a minute, too long for -short; CI runs it in the run without")
-	}
+	needs.Time(t)
 	data, temp := t.TempDir(), t.TempDir()
 	s, err := launchWith(append(convertEnv, "TMPDIR="+temp), data)
 	if err != nil {
@@ -269,9 +267,7 @@ func waitFor(t *testing.T, limit time.Duration, what string, done func() bool) {
 // message.
 func TestConversionsKilled(t *testing.T) {
 	needs.Program(t, "soffice")
-	if testing.Short() {
-		t.Skip("it takes a minute, too long for -short; CI runs it in the run without")
-	}
+	needs.Time(t)
 	data, temp := t.TempDir(), t.TempDir()
 	env := append(convertEnv, "TMPDIR="+temp)
 	s, err := launchWith(env, data)

@@ -17,6 +17,14 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf(format+" (CI fails without it)", args...)
 }
 
+// Time ends a test that takes minutes in a run with -short. CI has one without.
+func Time(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it takes a minute or more, too long for -short: CI runs it in the run without -short")
+	}
+}
+
 // Program returns the path of the first of some programs that is there, by any of
 // its names.
 func Program(t testing.TB, names ...string) string {
